@@ -1,0 +1,88 @@
+"""What every flow F offers: fit it to frames and a keystream, render the frames again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from neuralcipher.generators.base import Keystream, Shape
+from neuralcipher.registry import Registry
+
+KeystreamFactory = Callable[[Shape], Keystream]
+
+
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """One report while a flow is fitted.
+
+    fraction: 0..1 of the budget. psnr_db: of the frames last looked at. size_bytes: estimate of the section.
+    """
+
+    step: int
+    fraction: float
+    psnr_db: float
+    size_bytes: int
+
+
+ProgressCallback = Callable[[FitProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FitContext:
+    """What a fit may use beside the frames.
+
+    budget_s: seconds to spend. seed: of every random draw. device: where to train.
+    progress: called now and then; may raise to stop the fit, and the exception passes through.
+    """
+
+    budget_s: float
+    seed: int
+    device: torch.device
+    progress: ProgressCallback
+
+
+class Flow(Protocol):
+    """F = f_1 .. f_M: maps the keystream to frames. Source: Neural Video Encoding, eq. 5.
+
+    name: as registered. keyed: whether the frames depend on the keystream (else it is never sealed `bare`).
+    config_type: a frozen dataclass of the options, every field with a default.
+    """
+
+    name: ClassVar[str]
+    keyed: ClassVar[bool]
+    config_type: ClassVar[type[Any]]
+
+    def __init__(self, config: Any = None) -> None: ...
+
+    def fit(self, frames: Tensor, make_keystream: KeystreamFactory, context: FitContext) -> bytes:
+        """Train on frames (N, 3, H, W) uint8 and return the section to store.
+
+        make_keystream: called once, with the latent shape this flow wants; its z_1.. then belong to the frames in
+        order. Raises CheckFailedError if the fit diverges.
+        """
+        ...
+
+    @classmethod
+    def latent_shape(cls, section: bytes) -> Shape:
+        """(C, H, W) of the latents that a stored section needs. Raises PayloadDamagedError, LimitError."""
+        ...
+
+    @classmethod
+    def render(
+        cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
+    ) -> Iterator[Tensor]:
+        """Yield frames start..stop-1, each (3, H, W) uint8. A wrong keystream yields other frames, not an error."""
+        ...
+
+    @classmethod
+    def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
+        """Move a section from one keystream to another without training. Raises UsageError if that cannot be."""
+        ...
+
+
+registry: Registry[type[Flow]] = Registry("neuralcipher.flows", "flow")
+register = registry.register

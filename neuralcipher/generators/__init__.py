@@ -1,0 +1,1 @@
+"""Generators g: public noise processes that turn a secret start latent into a keystream."""
