@@ -1,0 +1,59 @@
+"""Key files: 32 bytes from the operating system, readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from neuralcipher.errors import KeyFileError
+from neuralcipher.files import BUNDLE_MAGIC, output_file, read_small
+from neuralcipher.keys.secret import SECRET_BYTES, Secret
+
+_KEYGEN_HINT = "make one with ncipher keygen"
+
+
+class Key(Secret):
+    """The 32 secret bytes of a key file."""
+
+    __slots__ = ()
+
+    @classmethod
+    def generate(cls) -> Key:
+        """Draw a new key from the operating system."""
+        return cls(os.urandom(SECRET_BYTES))
+
+    @classmethod
+    def read(cls, path: Path) -> Key:
+        """Read a key file; a pipe will do.
+
+        Raises UsageError if it is missing, a folder or unreadable; KeyFileError if it is a bundle or not of
+        32 bytes.
+        """
+        data = read_small(path, "key file", max(SECRET_BYTES, len(BUNDLE_MAGIC)))
+        if data.startswith(BUNDLE_MAGIC):
+            raise KeyFileError(f"{path} is a bundle, not a key file", hint="pass the key file that sealed it")
+        if len(data) != SECRET_BYTES:
+            count = "more" if len(data) > SECRET_BYTES else str(len(data))
+            raise KeyFileError(f"the key file {path} must have 32 bytes and has {count}", hint=_KEYGEN_HINT)
+        return cls(data)
+
+    def write(self, path: Path, *, force: bool = False) -> None:
+        """Write the key file, mode 0600. Raises OutputExistsError unless `force`, UsageError, WriteError."""
+        with output_file(path, force=force, private=True) as file:
+            file.write(self.reveal())
+
+
+def key_file_warning(path: Path) -> str | None:
+    """One sentence if others than the owner can get at the key file, else None. Pipes are not looked at."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    if os.name == "nt" or not stat.S_ISREG(info.st_mode):
+        return None
+    if info.st_mode & 0o077:
+        return f"the key file {path} can be used by others than its owner: chmod 600 would close it"
+    if info.st_uid not in (os.geteuid(), 0):
+        return f"the key file {path} belongs to another user"
+    return None
