@@ -1,0 +1,1 @@
+"""Video in and out: `metadata` (what a bundle remembers), `reading`, `writing`, `quality`."""
