@@ -63,7 +63,7 @@ def argon2_limits() -> str:
 class Passphrase:
     """Text that a person remembers; UTF-8 of its NFC form, 1..65,536 bytes, hidden in repr.
 
-    NFC, so that the same letters typed on another system are the same bytes. Raises UsageError if it is empty,
+    NFC, so that the same letters typed on another system give the same bytes. Raises UsageError if empty,
     too long, or not text.
     """
 
