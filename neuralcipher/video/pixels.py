@@ -24,6 +24,7 @@ MATRIX_BT601 = 6
 # swscale's flags, written out because PyAV names only some of them before version 17.
 _SWS_BICUBIC = 0x4
 _SWS_AREA = 0x20
+_SWS_LANCZOS = 0x200
 _SWS_EXACT = 0x2000 | 0x4000 | 0x40000  # full chroma interpolation, full chroma input, accurate rounding
 # H.273 matrix -> swscale's matrix; those absent are treated as unspecified.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -211,7 +212,8 @@ class FromRgb:
             format=self._format,
             src_colorspace=self._matrix,
             dst_colorspace=self._matrix,
-            interpolation=_SWS_BICUBIC | _SWS_EXACT,
+            # Lanczos keeps most of the chroma, measured there and back (bicubic: 20 % more squared error).
+            interpolation=_SWS_LANCZOS | _SWS_EXACT,
             src_color_range=RANGE_FULL,
             dst_color_range=self._range,
         )
