@@ -182,6 +182,7 @@ class AudioTrack:
     codec: FFmpeg's name of the codec, such as "aac". extradata: its set-up bytes, may be empty.
     sample_rate: in Hz. layout: FFmpeg's name of the channel layout, such as "stereo" or "5.1".
     time_base: (numerator, denominator) seconds per unit of the packets' timestamps.
+    skip_start, skip_end: samples that a decoder drops before the first and after the last one that is heard.
     """
 
     codec: str
@@ -190,6 +191,8 @@ class AudioTrack:
     layout: str
     time_base: tuple[int, int]
     packets: tuple[AudioPacket, ...]
+    skip_start: int = 0
+    skip_end: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -211,6 +214,8 @@ class AudioTrack:
             "packets": len(self.packets),
             "pts": pack_times([packet.pts for packet in self.packets]),
             "sample_rate": self.sample_rate,
+            "skip_end": self.skip_end,
+            "skip_start": self.skip_start,
             "sizes": pack_column(len(packet.data) for packet in self.packets),
             "time_base": list(self.time_base),
         }
@@ -221,7 +226,7 @@ class AudioTrack:
         """Rebuild from `to_bytes`. Raises PayloadDamagedError, or LimitError above a stated limit."""
         try:
             parsed = msgpack.unpackb(
-                section, raw=False, strict_map_key=True, max_map_len=16, max_array_len=2, max_ext_len=0
+                section, raw=False, strict_map_key=True, max_map_len=32, max_array_len=2, max_ext_len=0
             )
         except (ValueError, TypeError, msgpack.UnpackException, RecursionError):
             raise PayloadDamagedError("the sound section cannot be parsed") from None
@@ -256,13 +261,13 @@ class AudioTrack:
             layout=layout,
             time_base=_ratio(fields, "time_base"),
             packets=tuple(packets),
+            skip_start=_integer(fields, "skip_start", 0, _MAX_TERM),
+            skip_end=_integer(fields, "skip_end", 0, _MAX_TERM),
         )
 
 
 _AUDIO_COLUMNS = ("pts", "durations", "delays", "keys", "sizes")
-_AUDIO_KEYS = frozenset(
-    {"codec", "data", "extradata", "layout", "packets", "sample_rate", "time_base", *_AUDIO_COLUMNS}
-)
+_AUDIO_KEYS = frozenset(AudioTrack.__dataclass_fields__) | {"data", *_AUDIO_COLUMNS}
 
 
 def _map_of(value: object, keys: frozenset[str], what: str) -> Mapping[str, Any]:

@@ -119,7 +119,13 @@ class QualityMeter:
 
     def _tensor(self, pictures: list[Picture]) -> torch.Tensor:
         stacked = torch.from_numpy(np.stack(pictures)).to(self._device)
-        return stacked.permute(0, 3, 1, 2).float()
+        planes = stacked.permute(0, 3, 1, 2).float()
+        for axis in (2, 3):
+            if (
+                planes.shape[axis] == 1
+            ):  # pytorch_msssim drops such an axis; a repeated line has the same SSIM
+                planes = planes.repeat_interleave(2, dim=axis)
+        return planes
 
 
 def _db(mse: float) -> float:

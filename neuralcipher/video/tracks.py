@@ -12,6 +12,7 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer, OutputContainer
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from neuralcipher.errors import UsageError
 from neuralcipher.video.metadata import (
@@ -100,14 +101,18 @@ def read_track(
     time_base = Fraction(stream.time_base)
     offset = round(shift / time_base)
     packets: list[AudioPacket] = []
-    total = 0
-    following = 0
+    total = following = 0
+    skips = (0, 0)
+    cut = False
     for packet in _readable(container, stream):
         data = bytes(packet)
         stamp = packet.pts if packet.pts is not None else packet.dts
         pts = following if stamp is None else stamp - offset
         if max_time is not None and pts * time_base >= max_time:
+            cut = True
             break
+        start, end = _skips(packet)
+        skips = (start if not packets else skips[0], end)
         total += len(data)
         if total > MAX_AUDIO_BYTES or len(data) > MAX_PACKET_BYTES or len(packets) == MAX_AUDIO_PACKETS:
             break
@@ -124,7 +129,17 @@ def read_track(
         layout=context.layout.name,
         time_base=(time_base.numerator, time_base.denominator),
         packets=tuple(packets),
+        skip_start=skips[0],
+        skip_end=0 if cut else skips[1],
     )
+
+
+def _skips(packet: Any) -> tuple[int, int]:
+    """Samples to drop at the start and the end of what a packet decodes to, as its demuxer says."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0, 0
+    data = bytes(packet.get_sidedata("skip_samples"))
+    return struct.unpack_from("<II", data) if len(data) >= 8 else (0, 0)
 
 
 def _readable(container: InputContainer, stream: Any) -> Iterator[Any]:
@@ -161,8 +176,10 @@ def added_stream(output: OutputContainer, audio: AudioTrack) -> Iterator[Any]:
         ) from None
 
 
-def packet_for(stream: Any, packet: AudioPacket, time_base: Fraction, shift: int) -> av.Packet[Any]:
-    """A PyAV packet for `stream`, its times moved by `shift` units."""
+def packet_for(
+    stream: Any, packet: AudioPacket, time_base: Fraction, shift: int, skip_end: int
+) -> av.Packet[Any]:
+    """A PyAV packet for `stream`, its times moved by `shift` units. skip_end: samples to drop at its end."""
     made = av.Packet(packet.data)
     made.time_base = time_base
     made.pts = packet.pts + shift
@@ -170,6 +187,11 @@ def packet_for(stream: Any, packet: AudioPacket, time_base: Fraction, shift: int
     made.duration = packet.duration
     made.is_keyframe = packet.key
     made.stream = stream
+    if skip_end:
+        make: Any = PacketSideData  # the stubs leave its arguments out
+        dropped = make(packet_sidedata_type_from_literal("skip_samples"), 10)
+        dropped.update(struct.pack("<IIBB", 0, skip_end, 0, 0))
+        made.set_sidedata(dropped)
     return made
 
 
@@ -179,9 +201,10 @@ def _template(audio: AudioTrack) -> bytes:
     track += _element("86", _MATROSKA_ID[audio.codec].encode())
     if audio.extradata:
         track += _element("63A2", audio.extradata)
-    if audio.codec == "opus" and len(audio.extradata) >= 12:
-        # CodecDelay in ns, from OpusHead's pre-skip at 48 kHz (RFC 7845, 5.1); the Matroska writer needs it.
-        track += _number("56AA", struct.unpack_from("<H", audio.extradata, 10)[0] * 1_000_000_000 // 48_000)
+    # CodecDelay in ns: with it, the Matroska writer can store sound that starts before zero. Rounded up, since
+    # FFmpeg turns it into samples again, rounding down.
+    if audio.packets and audio.packets[0].pts < 0:
+        track += _number("56AA", -(-audio.skip_start * 1_000_000_000 // audio.sample_rate))
     settings = _element("B5", struct.pack(">d", audio.sample_rate)) + _number("9F", _channels(audio.layout))
     bits = {"pcm_u8": 8, "pcm_s24be": 24, "pcm_s24le": 24, "pcm_f64le": 64}.get(audio.codec, 32)
     if audio.codec.startswith("pcm_"):

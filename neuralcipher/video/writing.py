@@ -262,6 +262,7 @@ class _Sounds:
             audio.packets if audio is not None and stream is not None else ()
         )
         self._time_base = Fraction(*audio.time_base) if audio is not None else Fraction(1)
+        self._skip_end = audio.skip_end if audio is not None else 0
         self._shift = 0
         self._next = 0
 
@@ -273,9 +274,10 @@ class _Sounds:
         """Write packets that start at or before `time_s` (in seconds on the output's clock); all if None."""
         while self._next < len(self._packets):
             packet = self._packets[self._next]
+            skip_end = self._skip_end if self._next == len(self._packets) - 1 else 0
             if time_s is not None and (packet.dts + self._shift) * self._time_base > time_s:
                 return
-            self._output.mux(packet_for(self._stream, packet, self._time_base, self._shift))
+            self._output.mux(packet_for(self._stream, packet, self._time_base, self._shift, skip_end))
             self._next += 1
 
 
