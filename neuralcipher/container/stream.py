@@ -23,7 +23,7 @@ SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
 MAX_CHUNKS = 2**32
 
 _CACHED_CHUNKS = 4
-_TRAILING_SEARCH = 1_024
+_TRAILING_SEARCH = 64
 _COPY_HINT = "fetch the file again from where it came from"
 
 Aead = ChaCha20Poly1305 | AESGCM
