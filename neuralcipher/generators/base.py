@@ -8,10 +8,13 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from neuralcipher.errors import ShapeError
+from neuralcipher.errors import LimitError, ShapeError
 from neuralcipher.registry import Registry
 
 Shape = tuple[int, int, int]
+
+MAX_STATE_BYTES = 1 << 26
+"""Largest latent: a stated shape is checked against it before anything is allocated."""
 
 
 class Generator(Protocol):
@@ -98,6 +101,33 @@ class Keystream:
 
     def __repr__(self) -> str:
         return f"Keystream({self.generator.name}, shape={self.shape})"
+
+
+def check_shape(shape: Shape, *, smallest: int) -> Shape:
+    """Return `shape` as three plain ints. Raises ShapeError unless they are positive and hold `smallest` bytes or
+    more, LimitError above 64 MiB."""
+    if len(shape) != 3 or min(shape) < 1:
+        raise ShapeError(f"a latent shape is three positive sizes (C, H, W), not {tuple(shape)}")
+    channels, height, width = (int(size) for size in shape)
+    if channels * height * width < smallest:
+        raise ShapeError(
+            f"a latent of shape {tuple(shape)} is below the {smallest} bytes that this generator needs"
+        )
+    if channels * height * width > MAX_STATE_BYTES:
+        raise LimitError(f"a latent of shape {tuple(shape)} is above the limit of {MAX_STATE_BYTES} bytes")
+    return channels, height, width
+
+
+def flatten_latents(z: Tensor, shape: Shape) -> Tensor:
+    """Return z (..., C, H, W) uint8 as (batch, C*H*W) in (C, H, W) order, whatever its strides.
+
+    Raises ShapeError if the dtype or the last three sizes do not fit `shape`.
+    """
+    if z.dtype != torch.uint8 or tuple(z.shape[-3:]) != shape:
+        raise ShapeError(
+            f"a latent must be uint8 of shape {shape}, not {str(z.dtype)[6:]} of {tuple(z.shape)}"
+        )
+    return z.reshape(-1, shape[0] * shape[1] * shape[2])
 
 
 registry: Registry[type[Generator]] = Registry("neuralcipher.generators", "generator")

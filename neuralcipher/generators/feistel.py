@@ -1,0 +1,316 @@
+"""The default generator: a neural additive coupling over Z_256, exact, invertible, about as fast as its convolutions.
+
+Why it is exact. All activations are integers of at most 8 significant bits and all weights of at most 3, so that every
+product is representable in float32, TF32 and bfloat16 alike; every partial sum is an integer below 2**22, so that
+float32 accumulates it without rounding, in any order. The order is the only thing in which devices, thread counts and
+batch sizes differ. Convolutions by Winograd or FFT do round; the bias of 1.5 * 2**23 then rounds to the nearest
+integer (one unit in the last place is 1 there), and such algorithms are avoided: see `_convolve`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neuralcipher.errors import CheckFailedError, PayloadDamagedError, ShapeError, UsageError
+from neuralcipher.generators import checks
+from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
+from neuralcipher.generators.expand import SEED_BYTES, check_seed, expand, permutation, small_integers
+
+MIN_STATE_BYTES = 256
+MAX_ROUNDS = 64
+MAX_HIDDEN = 64
+MAX_ATTEMPTS = 8
+
+_VERSION = 1
+_LAYOUT = struct.Struct("<BBBB32s")
+
+_MAX_CHANNELS = 256
+
+_MAGNITUDE = 7
+"""Weights are in -7..7: the largest sum, 9 * 256 channels * 255 * 7, is below 2**22."""
+
+_ROUNDER = 0x4B400000
+"""The bits of float32 1.5 * 2**23: a float of that size plus an integer h has the bits _ROUNDER + h."""
+
+_MULTIPLIER = 0x9E3779B2 - (1 << 32)
+"""The even number beside 2**32 / golden ratio: v + K v**2 with K even permutes Z_2**32 (Rivest, 2001)."""
+
+_DILATION = 3
+"""Of the second convolution: 3x3 after 3x3 with dilation 3 covers 9x9 without holes."""
+
+_PAD = 1 + _DILATION
+_SPREAD = (2 * _PAD + 1) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class FeistelConfig:
+    """Additive coupling generator over Z_256.
+
+    rounds: couplings per step; 4 are needed for full diffusion (docs/generators.md), default 8.
+    hidden: channels of the coupling network, default 16.
+    """
+
+    rounds: int = 8
+    hidden: int = 16
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rounds <= MAX_ROUNDS:
+            raise UsageError(f"feistel takes 1 to {MAX_ROUNDS} rounds, not {self.rounds}")
+        if not 1 <= self.hidden <= MAX_HIDDEN:
+            raise UsageError(f"feistel takes 1 to {MAX_HIDDEN} hidden channels, not {self.hidden}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How a half of `size` bytes is folded: (height, width, channels), the first bytes repeated to fill it.
+
+    word: bytes that the permutation keeps together: 2 where the size allows, for a smaller index.
+    """
+
+    channels: int
+    height: int
+    width: int
+    size: int
+    word: int
+
+    @classmethod
+    def fold(cls, size: int) -> Grid:
+        """Fewest channels that let one changed byte reach the whole half in two couplings.
+
+        A byte reaches 9x9 pixels of c bytes; scattered by words, these reach 81 pixels each, so that 6561 c / word
+        pixels are hit, with repeats, among size / c. Eight hits a pixel leave exp(-8) = 0.03 % of them untouched.
+        """
+        word = 1 if size % 2 else 2
+        channels = 8
+        while _SPREAD**2 * channels**2 < 8 * word * size and channels < _MAX_CHANNELS:
+            channels *= 2
+        pixels = -(-size // channels)
+        heights = range(max(1, math.isqrt(pixels) // 2), math.isqrt(pixels) + 1)
+        height = min(heights, key=lambda h: ((h + 2 * _PAD) * (-(-pixels // h) + 2 * _PAD), h))
+        return cls(channels, height, -(-pixels // height), size, word)
+
+    def gather(self, order: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.int32]:
+        """Word index for every word of the padded grid (height + 8, width + 8, channels): fold, permute, wrap."""
+        per_pixel = self.channels // self.word
+        rows = np.arange(-_PAD, self.height + _PAD) % self.height
+        columns = np.arange(-_PAD, self.width + _PAD) % self.width
+        pixel = rows[:, None] * self.width + columns
+        cell = (pixel[:, :, None] * per_pixel + np.arange(per_pixel)).reshape(-1)
+        return order[cell % len(order)].astype(np.int32)
+
+
+@dataclass(slots=True)
+class Coupling:
+    """One round's public function U: Z_256^size -> Z_256^size.
+
+    gather: (words of the padded grid,) int32. first: (hidden, channels, 3, 3), second: (channels, hidden, 3, 3),
+    integers in -7..7 carried in the compute dtype. rounder: 1.5 * 2**23, as many as the wider layer has channels.
+    """
+
+    gather: Tensor
+    first: Tensor
+    second: Tensor
+    rounder: Tensor
+
+
+@register("feistel")
+class FeistelGenerator:
+    """g: rounds of b += U(a) mod 256, a and b changing roles, with U two small integer convolutions.
+
+    U(a) folds a public permutation of a into a (channels, height, width) grid with circular edges, takes
+    h = conv3x3(a), t = top byte of v + K v**2 mod 2**32 with v = h + 0x4B400000, and u = conv3x3(t) // 16 mod 256.
+    A permutation of the state for any U: it cannot collapse, and whoever has a state can step back.
+    Source: Neural Video Encoding, eq. 5; NICE (Dinh et al., 2014) for the coupling; RC6 for the quadratic.
+    """
+
+    name: ClassVar[str] = "feistel"
+
+    def __init__(
+        self,
+        shape: Shape,
+        seed: bytes,
+        config: FeistelConfig | None = None,
+        *,
+        counter: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Derive weights and permutations; runs no check, unlike `create`.
+
+        shape: (C, H, W), an even number of bytes, 256 or more. counter: which of the weights derived from `seed`.
+        dtype: float32 or float64, which give the same bits. Raises ShapeError, LimitError, UsageError.
+        """
+        self.shape = check_shape(shape, smallest=MIN_STATE_BYTES)
+        size = shape[0] * shape[1] * shape[2]
+        if size % 2:
+            raise ShapeError(f"feistel needs an even number of bytes to halve, not {size}")
+        if dtype not in (torch.float32, torch.float64):
+            raise UsageError("feistel computes in float32 or float64")
+        self.config = config if config is not None else FeistelConfig()
+        self.seed = check_seed(seed)
+        self.counter = counter
+        self.dtype = dtype
+        self.grid = Grid.fold(size // 2)
+        derived = expand(self.seed, f"feistel weights {counter}", SEED_BYTES)
+        self.couplings = [self._derive(derived, index) for index in range(self.config.rounds)]
+
+    @classmethod
+    def create(
+        cls,
+        shape: Shape,
+        *,
+        seed: bytes,
+        z0: Tensor,
+        progress: Callable[[float], None],
+        config: FeistelConfig | None = None,
+    ) -> FeistelGenerator:
+        """Derive generators from `seed` until one passes its checks; z0 is not looked at.
+
+        Raises CheckFailedError if none of 8 passes, as with fewer than 4 rounds.
+        """
+        for counter in range(MAX_ATTEMPTS):
+            generator = cls(shape, seed, config, counter=counter)
+            if generator._passes():
+                progress(1.0)
+                return generator
+            progress((counter + 1) / (MAX_ATTEMPTS + 1))
+        raise CheckFailedError(
+            f"no feistel generator with {generator.config.rounds} rounds passed its checks for shape {generator.shape}",
+            hint="4 rounds or more are needed for full diffusion",
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, shape: Shape) -> FeistelGenerator:
+        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong shape."""
+        if len(data) != _LAYOUT.size:
+            raise PayloadDamagedError(
+                f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}"
+            )
+        version, rounds, hidden, counter, seed = _LAYOUT.unpack(data)
+        if (
+            version != _VERSION
+            or not 1 <= rounds <= MAX_ROUNDS
+            or not 1 <= hidden <= MAX_HIDDEN
+            or counter >= MAX_ATTEMPTS
+        ):
+            raise PayloadDamagedError("the feistel generator section is damaged")
+        return cls(shape, seed, FeistelConfig(rounds, hidden), counter=counter)
+
+    def to_bytes(self) -> bytes:
+        """36 bytes: version, rounds, hidden, counter, seed; the weights are derived again on reading."""
+        return _LAYOUT.pack(_VERSION, self.config.rounds, self.config.hidden, self.counter, self.seed)
+
+    def next_latent(self, z: Tensor) -> Tensor:
+        """Advance the keystream by one latent: z_{i+1} = g(z_i).
+
+        z: (..., C, H, W) uint8. Returns the same shape and dtype, bit-identical on every device.
+        Raises ShapeError if z does not fit the configuration.
+        """
+        return self._walk(z, forward=True)
+
+    def previous_latent(self, z: Tensor) -> Tensor:
+        """Step back exactly: previous_latent(next_latent(z)) == z. Same shapes, dtypes and errors as `next_latent`."""
+        return self._walk(z, forward=False)
+
+    def to(self, device: torch.device) -> FeistelGenerator:
+        """Move weights and permutations to `device`; returns self."""
+        for coupling in self.couplings:
+            coupling.gather = coupling.gather.to(device)
+            coupling.first = coupling.first.to(device)
+            coupling.second = coupling.second.to(device)
+            coupling.rounder = coupling.rounder.to(device)
+        return self
+
+    def coupling_output(self, half: Tensor, index: int) -> Tensor:
+        """U of round `index`. half: (batch, size / 2) uint8, contiguous; returns the same shape and dtype."""
+        grid, coupling = self.grid, self.couplings[index]
+        batch = half.shape[0]
+        words = half.view(_WORD_DTYPES[grid.word])
+        padded = words.new_empty((batch, coupling.gather.numel()))
+        for item in range(batch):
+            # One row at a time: index_select along the only axis is several times faster than along the second.
+            torch.index_select(words[item], 0, coupling.gather, out=padded[item])
+        x = padded.view(torch.uint8).view(batch, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels)
+        v = _convolve(
+            x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden], 1
+        )
+        v.addcmul_(v, v, value=_MULTIPLIER)
+        v >>= 24
+        u = _convolve(v.to(self.dtype), coupling.second, coupling.rounder[-grid.channels :], _DILATION)
+        u >>= 4
+        return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(batch, -1)[:, : grid.size]
+
+    @torch.no_grad()
+    def _walk(self, z: Tensor, *, forward: bool) -> Tensor:
+        flat = flatten_latents(z, self.shape)
+        halves = [part.clone(memory_format=torch.contiguous_format) for part in flat.chunk(2, dim=1)]
+        rounds = range(len(self.couplings))
+        # A caller's autocast would compute the convolutions in bfloat16 and round their sums.
+        with torch.autocast(z.device.type, enabled=False):
+            for index in rounds if forward else reversed(rounds):
+                change = self.coupling_output(halves[index % 2], index)
+                target = halves[1 - index % 2]
+                target += change if forward else -change
+        return torch.cat(halves, dim=1).reshape(z.shape)
+
+    def _derive(self, seed: bytes, index: int) -> Coupling:
+        grid, hidden = self.grid, self.config.hidden
+        order = permutation(seed, f"permutation {index}", grid.size // grid.word)
+        first = small_integers(seed, f"first {index}", (hidden, grid.channels, 3, 3), _MAGNITUDE)
+        second = small_integers(seed, f"second {index}", (grid.channels, hidden, 3, 3), _MAGNITUDE)
+        return Coupling(
+            torch.from_numpy(grid.gather(order)),
+            torch.from_numpy(first).to(self.dtype).contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(second).to(self.dtype).contiguous(memory_format=torch.channels_last),
+            torch.full((max(hidden, grid.channels),), float(3 << 22), dtype=self.dtype),
+        )
+
+    def _passes(self) -> bool:
+        """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the weights."""
+        size = 2 * self.grid.size
+        z = torch.frombuffer(bytearray(expand(self.seed, "feistel check", size)), dtype=torch.uint8).view(
+            self.shape
+        )
+        if not checks.avalanche(self, z, flips=8).ok or not checks.noncyclic(self, z, 16).ok:
+            return False
+        sample = bytearray()
+        while len(sample) < 1 << 16:
+            z = self.next_latent(z)
+            sample += z.numpy().tobytes()
+        return checks.uniformity(bytes(sample)).p_value > 1e-6
+
+    def __repr__(self) -> str:
+        return (
+            f"FeistelGenerator(shape={self.shape}, rounds={self.config.rounds}, hidden={self.config.hidden})"
+        )
+
+
+_WORD_DTYPES = {1: torch.uint8, 2: torch.int16}
+
+
+def _convolve(x: Tensor, weight: Tensor, rounder: Tensor, dilation: int) -> Tensor:
+    """Exact 3x3 convolution without padding: h + 0x4B400000 as int32.
+
+    x: (N, C, H, W) integers of at most 8 significant bits; weight: (D, C, 3, 3) integers in -7..7.
+    Raises nothing: both are our own.
+    """
+    if x.is_cpu and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+        # oneDNN computes a direct convolution: sums of products, in some order.
+        if x.dtype == torch.float32:
+            return F.conv2d(x, weight, rounder, dilation=dilation).view(torch.int32)
+        sums = F.conv2d(x, weight, dilation=dilation)
+    else:
+        # cuDNN and NNPACK may choose Winograd or FFT; a matrix product is sums of products everywhere.
+        height, width = x.shape[2] - 2 * dilation, x.shape[3] - 2 * dilation
+        columns = F.unfold(x, 3, dilation=dilation)
+        sums = (weight.reshape(weight.shape[0], -1) @ columns).reshape(x.shape[0], -1, height, width)
+        sums = sums.contiguous(memory_format=torch.channels_last)
+    return sums.round().to(torch.int32).add_(_ROUNDER)
