@@ -198,6 +198,13 @@ def test_damage_names_its_byte(edit: Callable[[bytes], bytes], index: int) -> No
     assert [bad for bad, _ in reader(b"".join(chunks)).damaged_chunks()] == [index]
 
 
+@pytest.mark.parametrize("payload", [A + B, A + B + C[:-1], GOOD + b"x"])
+def test_nothing_is_read_before_the_end_is_verified(payload: bytes) -> None:
+    """The first chunk is whole, but it must not be shown while the last is not."""
+    with pytest.raises((TruncatedError, PayloadDamagedError)):
+        reader(payload).read(0, 10)
+
+
 def test_splice_from_another_key() -> None:
     other = ChaCha20Poly1305(bytes(32)).encrypt(chunk_nonce(1, final=False), SECOND, None)
     with pytest.raises(PayloadDamagedError, match=f"byte {SEALED_CHUNK_BYTES}"):
