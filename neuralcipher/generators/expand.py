@@ -34,7 +34,8 @@ def words(seed: bytes, label: str, count: int) -> NDArray[np.uint64]:
 
 
 def permutation(seed: bytes, label: str, count: int) -> NDArray[np.int64]:
-    """A permutation of 0..count-1: the stable argsort of 64-bit words, so that ties cannot depend on the sort."""
+    """A permutation of 0..count-1: the stable argsort of 64-bit words, so that ties cannot depend on the
+    sort."""
     return np.argsort(words(seed, label, count), kind="stable").astype(np.int64)
 
 
@@ -42,4 +43,5 @@ def small_integers(seed: bytes, label: str, shape: tuple[int, ...], magnitude: i
     """Uniform integers in -magnitude..magnitude (the bias of the modulus is below 2**-55)."""
     span = np.uint64(2 * magnitude + 1)
     drawn = words(seed, label, int(np.prod(shape))) % span
-    return drawn.astype(np.int64).reshape(shape) - magnitude
+    centred: NDArray[np.int64] = drawn.astype(np.int64).reshape(shape) - magnitude
+    return centred

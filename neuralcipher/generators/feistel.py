@@ -1,10 +1,7 @@
-"""The default generator: a neural additive coupling over Z_256, exact, invertible, about as fast as its convolutions.
+"""The default generator: a neural additive coupling over Z_256, exact, invertible, near the speed of its
+convolutions.
 
-Why it is exact. All activations are integers of at most 8 significant bits and all weights of at most 3, so that every
-product is representable in float32, TF32 and bfloat16 alike; every partial sum is an integer below 2**22, so that
-float32 accumulates it without rounding, in any order. The order is the only thing in which devices, thread counts and
-batch sizes differ. Convolutions by Winograd or FFT do round; the bias of 1.5 * 2**23 then rounds to the nearest
-integer (one unit in the last place is 1 there), and such algorithms are avoided: see `_convolve`.
+Exact because its activations have 8 significant bits and its weights 3: see `integer_ops`.
 """
 
 from __future__ import annotations
@@ -17,13 +14,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.errors import CheckFailedError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
 from neuralcipher.generators.expand import SEED_BYTES, check_seed, expand, permutation, small_integers
+from neuralcipher.generators.integer_ops import ROUNDER_FLOAT, exact_convolve
 
 MIN_STATE_BYTES = 256
 MAX_ROUNDS = 64
@@ -37,9 +35,6 @@ _MAX_CHANNELS = 256
 
 _MAGNITUDE = 7
 """Weights are in -7..7: the largest sum, 9 * 256 channels * 255 * 7, is below 2**22."""
-
-_ROUNDER = 0x4B400000
-"""The bits of float32 1.5 * 2**23: a float of that size plus an integer h has the bits _ROUNDER + h."""
 
 _MULTIPLIER = 0x9E3779B2 - (1 << 32)
 """The even number beside 2**32 / golden ratio: v + K v**2 with K even permutes Z_2**32 (Rivest, 2001)."""
@@ -86,8 +81,10 @@ class Grid:
     def fold(cls, size: int) -> Grid:
         """Fewest channels that let one changed byte reach the whole half in two couplings.
 
-        A byte reaches 9x9 pixels of c bytes; scattered by words, these reach 81 pixels each, so that 6561 c / word
-        pixels are hit, with repeats, among size / c. Eight hits a pixel leave exp(-8) = 0.03 % of them untouched.
+        A byte reaches 9x9 pixels of c bytes; scattered by words, these reach 81 pixels each, so that 6561 c
+        / word
+        pixels are hit, with repeats, among size / c. Eight hits a pixel leave exp(-8) = 0.03 % of them
+        untouched.
         """
         word = 1 if size % 2 else 2
         channels = 8
@@ -98,22 +95,26 @@ class Grid:
         height = min(heights, key=lambda h: ((h + 2 * _PAD) * (-(-pixels // h) + 2 * _PAD), h))
         return cls(channels, height, -(-pixels // height), size, word)
 
-    def gather(self, order: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.int32]:
-        """Word index for every word of the padded grid (height + 8, width + 8, channels): fold, permute, wrap."""
+    def gather(self, order: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Word index for every word of the padded grid (height + 8, width + 8, channels): fold, permute,
+        wrap."""
         per_pixel = self.channels // self.word
         rows = np.arange(-_PAD, self.height + _PAD) % self.height
         columns = np.arange(-_PAD, self.width + _PAD) % self.width
         pixel = rows[:, None] * self.width + columns
         cell = (pixel[:, :, None] * per_pixel + np.arange(per_pixel)).reshape(-1)
-        return order[cell % len(order)].astype(np.int32)
+        gathered: NDArray[np.int32] = order[cell % len(order)].astype(np.int32)
+        return gathered
 
 
 @dataclass(slots=True)
 class Coupling:
     """One round's public function U: Z_256^size -> Z_256^size.
 
-    gather: (words of the padded grid,) int32. first: (hidden, channels, 3, 3), second: (channels, hidden, 3, 3),
-    integers in -7..7 carried in the compute dtype. rounder: 1.5 * 2**23, as many as the wider layer has channels.
+    gather: (words of the padded grid,) int32. first: (hidden, channels, 3, 3), second: (channels, hidden, 3,
+    3),
+    integers in -7..7 carried in the compute dtype. rounder: 1.5 * 2**23, as many as the wider layer has
+    channels.
     """
 
     gather: Tensor
@@ -127,7 +128,8 @@ class FeistelGenerator:
     """g: rounds of b += U(a) mod 256, a and b changing roles, with U two small integer convolutions.
 
     U(a) folds a public permutation of a into a (channels, height, width) grid with circular edges, takes
-    h = conv3x3(a), t = top byte of v + K v**2 mod 2**32 with v = h + 0x4B400000, and u = conv3x3(t) // 16 mod 256.
+    h = conv3x3(a), t = top byte of v + K v**2 mod 2**32 with v = h + 0x4B400000, and u = conv3x3(t) // 16
+    mod 256.
     A permutation of the state for any U: it cannot collapse, and whoever has a state can step back.
     Source: Neural Video Encoding, eq. 5; NICE (Dinh et al., 2014) for the coupling; RC6 for the quadratic.
     """
@@ -145,7 +147,8 @@ class FeistelGenerator:
     ) -> None:
         """Derive weights and permutations; runs no check, unlike `create`.
 
-        shape: (C, H, W), an even number of bytes, 256 or more. counter: which of the weights derived from `seed`.
+        shape: (C, H, W), an even number of bytes, 256 or more. counter: which of the weights derived from
+        `seed`.
         dtype: float32 or float64, which give the same bits. Raises ShapeError, LimitError, UsageError.
         """
         self.shape = check_shape(shape, smallest=MIN_STATE_BYTES)
@@ -183,13 +186,15 @@ class FeistelGenerator:
                 return generator
             progress((counter + 1) / (MAX_ATTEMPTS + 1))
         raise CheckFailedError(
-            f"no feistel generator with {generator.config.rounds} rounds passed its checks for shape {generator.shape}",
+            f"no feistel generator with {generator.config.rounds} rounds passed its checks "
+            f"for shape {generator.shape}",
             hint="4 rounds or more are needed for full diffusion",
         )
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> FeistelGenerator:
-        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong shape."""
+        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong
+        shape."""
         if len(data) != _LAYOUT.size:
             raise PayloadDamagedError(
                 f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}"
@@ -217,7 +222,8 @@ class FeistelGenerator:
         return self._walk(z, forward=True)
 
     def previous_latent(self, z: Tensor) -> Tensor:
-        """Step back exactly: previous_latent(next_latent(z)) == z. Same shapes, dtypes and errors as `next_latent`."""
+        """Step back exactly: previous_latent(next_latent(z)) == z. Same shapes, dtypes and errors as
+        `next_latent`."""
         return self._walk(z, forward=False)
 
     def to(self, device: torch.device) -> FeistelGenerator:
@@ -236,15 +242,18 @@ class FeistelGenerator:
         words = half.view(_WORD_DTYPES[grid.word])
         padded = words.new_empty((batch, coupling.gather.numel()))
         for item in range(batch):
-            # One row at a time: index_select along the only axis is several times faster than along the second.
+            # One row at a time: index_select along the only axis is several times faster than along the
+            # second.
             torch.index_select(words[item], 0, coupling.gather, out=padded[item])
         x = padded.view(torch.uint8).view(batch, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels)
-        v = _convolve(
-            x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden], 1
+        v = exact_convolve(
+            x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden]
         )
         v.addcmul_(v, v, value=_MULTIPLIER)
         v >>= 24
-        u = _convolve(v.to(self.dtype), coupling.second, coupling.rounder[-grid.channels :], _DILATION)
+        u = exact_convolve(
+            v.to(self.dtype), coupling.second, coupling.rounder[: grid.channels], dilation=_DILATION
+        )
         u >>= 4
         return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(batch, -1)[:, : grid.size]
 
@@ -270,11 +279,12 @@ class FeistelGenerator:
             torch.from_numpy(grid.gather(order)),
             torch.from_numpy(first).to(self.dtype).contiguous(memory_format=torch.channels_last),
             torch.from_numpy(second).to(self.dtype).contiguous(memory_format=torch.channels_last),
-            torch.full((max(hidden, grid.channels),), float(3 << 22), dtype=self.dtype),
+            torch.full((max(hidden, grid.channels),), ROUNDER_FLOAT, dtype=self.dtype),
         )
 
     def _passes(self) -> bool:
-        """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the weights."""
+        """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the
+        weights."""
         size = 2 * self.grid.size
         z = torch.frombuffer(bytearray(expand(self.seed, "feistel check", size)), dtype=torch.uint8).view(
             self.shape
@@ -294,23 +304,3 @@ class FeistelGenerator:
 
 
 _WORD_DTYPES = {1: torch.uint8, 2: torch.int16}
-
-
-def _convolve(x: Tensor, weight: Tensor, rounder: Tensor, dilation: int) -> Tensor:
-    """Exact 3x3 convolution without padding: h + 0x4B400000 as int32.
-
-    x: (N, C, H, W) integers of at most 8 significant bits; weight: (D, C, 3, 3) integers in -7..7.
-    Raises nothing: both are our own.
-    """
-    if x.is_cpu and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
-        # oneDNN computes a direct convolution: sums of products, in some order.
-        if x.dtype == torch.float32:
-            return F.conv2d(x, weight, rounder, dilation=dilation).view(torch.int32)
-        sums = F.conv2d(x, weight, dilation=dilation)
-    else:
-        # cuDNN and NNPACK may choose Winograd or FFT; a matrix product is sums of products everywhere.
-        height, width = x.shape[2] - 2 * dilation, x.shape[3] - 2 * dilation
-        columns = F.unfold(x, 3, dilation=dilation)
-        sums = (weight.reshape(weight.shape[0], -1) @ columns).reshape(x.shape[0], -1, height, width)
-        sums = sums.contiguous(memory_format=torch.channels_last)
-    return sums.round().to(torch.int32).add_(_ROUNDER)
