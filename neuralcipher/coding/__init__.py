@@ -1,0 +1,1 @@
+"""From numbers to bytes and back: quantisation, entropy coding, bounded parsing."""
