@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -29,6 +30,13 @@ _SWS_EXACT = 0x2000 | 0x4000 | 0x40000  # full chroma interpolation, full chroma
 # H.273 matrix -> swscale's matrix; those absent are treated as unspecified.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+
+def ratio(value: Any) -> Fraction | None:
+    """PyAV's rational (a class of its own from version 19) as a Fraction; None if undefined."""
+    if value is None or not value.denominator:
+        return None
+    return Fraction(value.numerator, value.denominator)
 
 
 def default_matrix(height: int) -> int:
@@ -200,6 +208,7 @@ class FromRgb:
 
     def __init__(self, pixel_format: str, matrix: int, color_range: int) -> None:
         self._format = pixel_format
+        self._tag = matrix
         self._matrix = _SWS_MATRIX[matrix]
         self._range = color_range
         self._reformatter = VideoReformatter()
@@ -207,6 +216,7 @@ class FromRgb:
     def convert(self, picture: Picture) -> av.VideoFrame:
         """Return the picture as a new frame without a timestamp."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.colorspace = self._tag  # PyAV 17 passes the matrix of BT.2020 on by this tag alone
         return self._reformatter.reformat(
             frame,
             format=self._format,

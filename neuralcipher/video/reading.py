@@ -41,6 +41,7 @@ from neuralcipher.video.pixels import (
     kind_of,
     matrix_of,
     orientation_of,
+    ratio,
 )
 from neuralcipher.video.source import (
     FOLDER_RATE,
@@ -355,9 +356,9 @@ class _First:
             transfer=_tag(context.color_trc),
             space=default_matrix(lines) if kind.rgb else matrix_of(int(frame.colorspace), lines),
             full_range=full,
-            time_base=Fraction(stream.time_base or 1 / FOLDER_RATE),
-            rate=stream.average_rate or stream.guessed_rate,
-            pixel_aspect=stream.sample_aspect_ratio,
+            time_base=ratio(stream.time_base) or 1 / FOLDER_RATE,
+            rate=ratio(stream.average_rate) or ratio(stream.guessed_rate),
+            pixel_aspect=ratio(stream.sample_aspect_ratio),
             # FFmpeg's own VP9 decoder leaves the alpha layer out; only the container says that there is one.
             hidden_alpha=stream.metadata.get("alpha_mode") == "1",
         )

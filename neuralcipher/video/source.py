@@ -13,8 +13,10 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Disposition
 
 from neuralcipher.errors import NeuralCipherError, UsageError, VideoError
+from neuralcipher.video.pixels import ratio
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 FOLDER_RATE = Fraction(25)
@@ -107,7 +109,7 @@ def opened_image(path: Path) -> Iterator[InputContainer]:
 def video_stream(container: InputContainer, path: Path) -> Any:
     """The first stream that moves: a cover picture does not count. Raises VideoError if there is none."""
     for stream in container.streams.video:
-        if stream.codec_context is None or stream.disposition & 0x400:  # attached_pic
+        if stream.codec_context is None or Disposition.attached_pic in stream.disposition:
             continue
         return stream
     if container.streams.video or container.streams.audio:
@@ -171,8 +173,9 @@ class Decoder:
             except (av.error.FFmpegError, ValueError):
                 self.cut_short = True
                 break
-            if packet.pts is not None and packet.time_base:
-                self.end_s = max(self.end_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            unit = ratio(packet.time_base)
+            if packet.pts is not None and unit is not None:
+                self.end_s = max(self.end_s, (packet.pts + (packet.duration or 0)) * unit)
             yield packet
         for stream in container.streams.video:  # what the decoder still holds
             if stream.codec_context is not None:

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +24,7 @@ from neuralcipher.video.metadata import (
     AudioPacket,
     AudioTrack,
 )
+from neuralcipher.video.pixels import ratio
 
 # FFmpeg's codec -> Matroska's codec ID (matroska.org, "codec mappings"). A codec that Matroska
 # cannot name could not be written anywhere again, so it is not carried.
@@ -98,7 +100,7 @@ def read_track(
     A damaged end is left out. Returns None if no packet is left.
     """
     context = stream.codec_context
-    time_base = Fraction(stream.time_base)
+    time_base = ratio(stream.time_base) or Fraction(1, context.sample_rate)
     offset = round(shift / time_base)
     packets: list[AudioPacket] = []
     total = following = 0
@@ -176,6 +178,16 @@ def added_stream(output: OutputContainer, audio: AudioTrack) -> Iterator[Any]:
         ) from None
 
 
+def with_short_end(audio: AudioTrack) -> tuple[AudioPacket, ...]:
+    """The packets, the last one shortened by what decoders drop of it: MP4 has no other way to say so."""
+    packets = audio.packets
+    if not audio.skip_end or len(packets) < 2 or packets[-1].duration < packets[-2].duration:
+        return packets  # nothing is dropped, or the duration says so already
+    dropped = round(Fraction(audio.skip_end, audio.sample_rate) / Fraction(*audio.time_base))
+    last = replace(packets[-1], duration=max(0, packets[-1].duration - dropped))
+    return (*packets[:-1], last)
+
+
 def packet_for(
     stream: Any, packet: AudioPacket, time_base: Fraction, shift: int, skip_end: int
 ) -> av.Packet[Any]:
@@ -201,8 +213,8 @@ def _template(audio: AudioTrack) -> bytes:
     track += _element("86", _MATROSKA_ID[audio.codec].encode())
     if audio.extradata:
         track += _element("63A2", audio.extradata)
-    # CodecDelay in ns: with it, the Matroska writer can store sound that starts before zero. Rounded up, since
-    # FFmpeg turns it into samples again, rounding down.
+    # CodecDelay in ns: with it, the Matroska writer can store sound that starts before zero. Rounded up,
+    # since FFmpeg turns it into samples again, rounding down.
     if audio.packets and audio.packets[0].pts < 0:
         track += _number("56AA", -(-audio.skip_start * 1_000_000_000 // audio.sample_rate))
     settings = _element("B5", struct.pack(">d", audio.sample_rate)) + _number("9F", _channels(audio.layout))

@@ -24,7 +24,7 @@ from av.container import OutputContainer
 from neuralcipher.errors import NeuralCipherError, ShapeError, UsageError, WriteError
 from neuralcipher.video.metadata import AudioPacket, AudioTrack, VideoInfo
 from neuralcipher.video.pixels import RANGE_LIMITED, FromRgb, Picture, default_matrix, matrix_of
-from neuralcipher.video.tracks import added_stream, check_fits, container_for, packet_for
+from neuralcipher.video.tracks import added_stream, check_fits, container_for, packet_for, with_short_end
 
 __all__ = ["FORMATS", "container_for", "format_for", "write_video", "write_y4m"]
 
@@ -258,9 +258,9 @@ class _Sounds:
     def __init__(self, output: OutputContainer, stream: Any, audio: AudioTrack | None) -> None:
         self._output = output
         self._stream = stream
-        self._packets: tuple[AudioPacket, ...] = (
-            audio.packets if audio is not None and stream is not None else ()
-        )
+        self._packets: tuple[AudioPacket, ...] = ()
+        if audio is not None and stream is not None:
+            self._packets = with_short_end(audio) if output.format.name == "mp4" else audio.packets
         self._time_base = Fraction(*audio.time_base) if audio is not None else Fraction(1)
         self._skip_end = audio.skip_end if audio is not None else 0
         self._shift = 0

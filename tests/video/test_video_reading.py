@@ -139,6 +139,8 @@ def test_untagged_video_is_taken_for_601_below_720_lines_and_709_from_there(clip
     large = encode(clips / "untagged720.mp4", size=(1280, 720), frames=2, options={"preset": "ultrafast"})
     assert probe(small).info.space == 6
     assert probe(large).info.space == 1
+    below = encode(clips / "untagged718.mp4", size=(64, 718), frames=1, options={"preset": "ultrafast"})
+    assert probe(below).info.space == 6
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
