@@ -31,8 +31,8 @@ __all__ = ["FORMATS", "container_for", "format_for", "write_video", "write_y4m"]
 FORMATS = ("mp4", "mkv", "y4m", "png")
 _SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".y4m": "y4m"}
 _MUXERS = {"mp4": "mp4", "mkv": "matroska"}
-# Measured over writing and reading again: independent noise at 40 dB loses at most 0.25 dB (yuv444p; yuv420p may
-# even gain), a blur at 35.5 dB, whose error is like the coder's, 0.5 dB.
+# Measured over writing and reading again: independent noise at 40 dB loses at most 0.25 dB (yuv444p), a blur
+# at 35.5 dB, whose error is like the coder's, 0.5 dB.
 NEAR_LOSSLESS_CRF = 4
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _TIMESCALE_MAX = 2**31 - 1
