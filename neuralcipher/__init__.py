@@ -1,1 +1,66 @@
-"""neuralcipher: seal a video into small neural networks that only a key holder can play."""
+"""neuralcipher: seal a video into small neural networks that only a key holder can play.
+
+    key = neuralcipher.generate_key()
+    neuralcipher.seal("video.mp4", "video.ncv", keys=[key])
+    neuralcipher.open_bundle("video.ncv", "opened.mp4", keys=[key])
+
+Everything is imported when it is first used, so that `import neuralcipher` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuralcipher.container import BundleReader as Bundle
+    from neuralcipher.errors import NeuralCipherError
+    from neuralcipher.keys import Key, Passphrase
+    from neuralcipher.pipeline.opening import open_bundle
+    from neuralcipher.pipeline.options import SealOptions
+    from neuralcipher.pipeline.sealing import seal
+
+__version__ = version("neuralcipher")
+
+_HOMES = {
+    "Bundle": ("neuralcipher.container", "BundleReader"),
+    "Key": ("neuralcipher.keys", "Key"),
+    "NeuralCipherError": ("neuralcipher.errors", "NeuralCipherError"),
+    "Passphrase": ("neuralcipher.keys", "Passphrase"),
+    "SealOptions": ("neuralcipher.pipeline.options", "SealOptions"),
+    "open_bundle": ("neuralcipher.pipeline.opening", "open_bundle"),
+    "seal": ("neuralcipher.pipeline.sealing", "seal"),
+}
+
+__all__ = [
+    "Bundle",
+    "Key",
+    "NeuralCipherError",
+    "Passphrase",
+    "SealOptions",
+    "demo_clip",
+    "generate_key",
+    "open_bundle",
+    "seal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neuralcipher' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def generate_key() -> Key:
+    """Draw a new key of 32 bytes from the operating system; `Key.write` stores it in a file."""
+    from neuralcipher.keys import Key
+
+    return Key.generate()
+
+
+def demo_clip() -> Path:
+    """A short real clip with sound that the package carries (Big Buck Bunny, CC BY 3.0)."""
+    return Path(__file__).parent / "data" / "bunny.mp4"

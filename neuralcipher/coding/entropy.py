@@ -112,4 +112,5 @@ class AdaptiveTables:
 
     def cost_bits(self) -> NDArray[np.float64]:
         """Code length of every symbol in every context, in bits; for the encoder's choices only."""
-        return np.log2(self.counts.sum(axis=1, keepdims=True)) - np.log2(self.counts)
+        bits: NDArray[np.float64] = np.log2(self.counts.sum(axis=1, keepdims=True)) - np.log2(self.counts)
+        return bits

@@ -86,3 +86,8 @@ class Flow(Protocol):
 
 registry: Registry[type[Flow]] = Registry("neuralcipher.flows", "flow")
 register = registry.register
+
+
+def find(name: str) -> type[Flow]:
+    """The flow called `name`. Raises UsageError, naming the nearest, if there is none."""
+    return registry.get(name)

@@ -30,7 +30,7 @@ def _bfloat16_pays(device_type: str) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
-        layer = nn.Conv2d(16, 16, 3, padding=1, dtype=dtype).to(memory_format=torch.channels_last)
+        layer = nn.Conv2d(16, 16, 3, padding=1, dtype=dtype)
         x = torch.ones(1, 16, 48, 48, dtype=dtype).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             layer(x)

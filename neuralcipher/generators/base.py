@@ -137,3 +137,8 @@ def flatten_latents(z: Tensor, shape: Shape) -> Tensor:
 
 registry: Registry[type[Generator]] = Registry("neuralcipher.generators", "generator")
 register = registry.register
+
+
+def find(name: str) -> type[Generator]:
+    """The generator called `name`. Raises UsageError, naming the nearest, if there is none."""
+    return registry.get(name)

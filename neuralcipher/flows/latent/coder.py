@@ -96,7 +96,8 @@ class LatentCoder:
             flag_contexts, flag_symbols = context.flag.reshape(-1), flags.reshape(-1).astype(np.int64)
             encoder.add(flag_contexts, flag_symbols, tables.flags.counts)
             tables.flags.update(flag_contexts, flag_symbols)
-            self._put(encoder, band, context.symbol[:, flags].reshape(-1), (levels - context.base)[:, flags].reshape(-1))
+            coded_levels = (levels - context.base)[:, flags].reshape(-1)
+            self._put(encoder, band, context.symbol[:, flags].reshape(-1), coded_levels)
         self._previous = current
         return CodedFrame(encoder.to_bytes(), current)
 

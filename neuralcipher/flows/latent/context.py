@@ -56,7 +56,8 @@ def _box_sum(plane: IntArray) -> IntArray:
     """Sum over each 3x3 neighbourhood of (h, w); outside counts 0."""
     padded = np.pad(plane, 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    total: IntArray = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    return total
 
 
 def _halves(size: int) -> IntArray:
@@ -86,4 +87,5 @@ def band_context(band: int, current: IntArray, previous: IntArray | None) -> Ban
 
 
 def _bucket(values: IntArray, edges: NDArray[np.int64]) -> IntArray:
-    return np.searchsorted(edges, values, side="right").astype(np.int64)
+    buckets: IntArray = np.searchsorted(edges, values, side="right").astype(np.int64)
+    return buckets

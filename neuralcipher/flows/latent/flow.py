@@ -79,7 +79,8 @@ class LatentFlow:
         coded = _code_frames(frames, colour, exponent, context)
         prefix = colour.to_bytes() + struct.pack("<B", exponent)
         messages = (prefix + coded.messages[0], *coded.messages[1:])
-        network, exponents = None, []
+        network: RefineNetwork | None = None
+        exponents: list[int] = []
         if config.hidden:
             network, exponents = self._train(frames, coded, sum(map(len, messages)), started, context)
         keystream = make_keystream(stored.mask_shape(max(map(len, messages))))
@@ -163,7 +164,7 @@ class _CodedFrames:
 
 def _step(exponent: int) -> float:
     """The quantisation step, in units of an orthonormal coefficient of pixels in [0, 1]."""
-    return _STEP_AT_ZERO * 2.0 ** (-exponent / _STEPS_PER_OCTAVE)
+    return float(_STEP_AT_ZERO * 2.0 ** (-exponent / _STEPS_PER_OCTAVE))
 
 
 def _sample_pixels(frames: Tensor) -> Tensor:

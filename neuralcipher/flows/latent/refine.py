@@ -34,7 +34,7 @@ class RefineNetwork(nn.Module):
         self.middle = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.last = nn.Conv2d(hidden, folded, 3, padding=1)
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # starts as the identity
+        self.last.bias = nn.Parameter(torch.zeros(folded))  # starts as the identity
 
     def forward(self, before: Tensor, frame: Tensor, after: Tensor) -> Tensor:
         """Repair `frame`; all (B, 3, H, W) float32 with even H and W, about [0, 1]. Returns the same shape."""

@@ -1,0 +1,88 @@
+"""Which key a command uses: --key, a passphrase, NCIPHER_KEY, or a question at the terminal. Keys never in argv."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuralcipher.cli.console import stderr, warn
+from neuralcipher.errors import UsageError
+from neuralcipher.keys import Credential, Key, Passphrase, key_file_warning
+
+KeyOption = Annotated[
+    list[Path] | None, typer.Option("--key", "-k", help="Key file; may be given more than once.", show_default=False)
+]
+PassphraseOption = Annotated[bool, typer.Option("--passphrase", "-p", help="Ask for a passphrase.")]
+PassphraseFileOption = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Read the passphrase from this file.", show_default=False)
+]
+
+_KEY_VARIABLE = "NCIPHER_KEY"
+_PASSPHRASE_VARIABLE = "NCIPHER_PASSPHRASE"
+
+
+def read_key(path: Path) -> Key:
+    """Read a key file, warning about one that others can read."""
+    key = Key.read(path)
+    warning = key_file_warning(path)
+    if warning:
+        warn(warning)
+    return key
+
+
+def ask_passphrase(*, confirm: bool) -> Passphrase:
+    """Ask at the terminal, twice if `confirm`. Raises UsageError without a terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a passphrase cannot be asked for without a terminal",
+            hint=f"pass --passphrase-file or set {_PASSPHRASE_VARIABLE}",
+        )
+    first = stderr.input("passphrase: ", password=True)
+    if confirm and stderr.input("once more: ", password=True) != first:
+        raise UsageError("the two passphrases differ", hint="type the same one twice")
+    return Passphrase(first)
+
+
+def credentials(
+    keys: Sequence[Path] | None,
+    passphrase: bool,
+    passphrase_file: Path | None,
+    *,
+    confirm: bool = False,
+    ask: bool = True,
+) -> list[Credential]:
+    """Collect what the user gave.
+
+    confirm: a new passphrase is typed twice. ask: whether a passphrase may be asked for when nothing was given.
+    Raises UsageError if there is nothing.
+    """
+    found: list[Credential] = [read_key(path) for path in keys or []]
+    variable = os.environ.get(_PASSPHRASE_VARIABLE)
+    if passphrase_file is not None:
+        found.append(Passphrase.read(passphrase_file))
+    elif passphrase:
+        found.append(ask_passphrase(confirm=confirm) if variable is None else Passphrase(variable))
+    elif not found and variable is not None:
+        found.append(Passphrase(variable))
+    if not found and os.environ.get(_KEY_VARIABLE):
+        found.append(read_key(Path(os.environ[_KEY_VARIABLE])))
+    if not found and ask and sys.stdin.isatty():
+        found.append(ask_passphrase(confirm=confirm))
+    if not found:
+        raise UsageError(
+            "no key was given", hint=f"pass --key FILE or --passphrase, or set {_KEY_VARIABLE} to a key file's path"
+        )
+    return found
+
+
+def takes_passphrase(path: Path) -> bool:
+    """Whether a bundle has a passphrase slot, so that asking for one makes sense."""
+    from neuralcipher.container import BundleReader
+
+    with BundleReader.open(path) as reader:
+        return any(slot.kind == "passphrase" for slot in reader.slots)

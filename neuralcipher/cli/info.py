@@ -1,0 +1,76 @@
+"""`ncipher info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuralcipher.cli.console import print_json, size_text, stdout
+from neuralcipher.cli.credentials import (
+    KeyOption,
+    PassphraseFileOption,
+    PassphraseOption,
+    credentials,
+)
+
+
+def info(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    key: KeyOption = None,
+    passphrase: PassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what a bundle is; with its key, also what is inside.
+
+    Example: ncipher info video.ncv --key k.bin
+    """
+    from neuralcipher.container import BundleReader
+
+    with BundleReader.open(bundle) as reader:
+        facts: dict[str, Any] = {
+            "version": reader.version,
+            "suite": reader.suite,
+            "slots": [slot.kind for slot in reader.slots],
+            "size_bytes": reader.size_bytes,
+        }
+        if key or passphrase or passphrase_file:
+            reader.unlock(credentials(key, passphrase, passphrase_file, ask=False))
+            facts |= _inside(reader)
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        if name == "sections":
+            for section in value:
+                text = f"{section['kind']} {section['segment']}: {size_text(section['length'])}"
+                stdout.print(f"  {text}", soft_wrap=True, markup=False)
+        else:
+            shown = ", ".join(value) if isinstance(value, list) else value
+            stdout.print(f"{name.replace('_', ' ')}: {shown}", soft_wrap=True, markup=False)
+
+
+def _inside(reader: Any) -> dict[str, Any]:
+    """What the encrypted part says, read without loading any network."""
+    from neuralcipher.errors import PayloadDamagedError
+    from neuralcipher.video.metadata import VideoInfo
+
+    fields = reader.metadata.get("video")
+    if not isinstance(fields, dict):
+        raise PayloadDamagedError(f"{reader.name} does not describe its video")
+    video = VideoInfo.from_dict(fields)
+    names = {
+        kind: [s.attributes.get("name") for s in reader.sections if s.kind == kind] for kind in ("generator", "flow")
+    }
+    return {
+        "name": video.source_name,
+        "frames": video.frames,
+        "width": video.width,
+        "height": video.height,
+        "duration_s": round(float(video.duration_s), 3),
+        "generator": str(names["generator"][0]) if names["generator"] else "",
+        "flow": str(names["flow"][0]) if names["flow"] else "",
+        "sections": [{"kind": s.kind, "segment": s.segment, "length": s.length} for s in reader.sections],
+    }

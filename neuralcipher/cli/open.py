@@ -1,0 +1,57 @@
+"""`ncipher open`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuralcipher.cli.console import print_json, progress_line, stdout
+from neuralcipher.cli.credentials import (
+    KeyOption,
+    PassphraseFileOption,
+    PassphraseOption,
+    credentials,
+    takes_passphrase,
+)
+
+
+def open_(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.")],
+    key: KeyOption = None,
+    passphrase: PassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="A .mp4, .mkv or .y4m file, a folder/ for PNG, or - for y4m on stdout."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Open a bundle with its key: the video comes back, with its sound and timestamps.
+
+    Example: ncipher open video.ncv --key k.bin
+    """
+    from neuralcipher.files import check_output
+
+    asked = takes_passphrase(bundle)
+    if output is not None and output != "-" and not output.endswith(os.sep):
+        check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
+    keys = credentials(key, passphrase, passphrase_file, ask=asked)
+    from neuralcipher.pipeline.opening import open_bundle, open_stream
+
+    with progress_line(quiet=quiet or as_json) as progress:
+        if output == "-":
+            open_stream(bundle, sys.stdout.buffer, keys=keys, device=device, progress=progress)
+            return
+        report = open_bundle(bundle, output, keys=keys, device=device, force=force, progress=progress)
+    if as_json:
+        print_json(dataclasses.asdict(report))
+    else:
+        stdout.print(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s", soft_wrap=True, markup=False)

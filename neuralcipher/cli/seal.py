@@ -1,0 +1,105 @@
+"""`ncipher seal`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuralcipher.cli.console import print_json, progress_line, size_text, stdout, tell, warn
+from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
+from neuralcipher.errors import UsageError
+
+
+def seal(
+    video: Annotated[Path, typer.Argument(help="A video, or a folder of PNG or JPEG frames.")],
+    key: KeyOption = None,
+    passphrase: PassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The bundle; default: VIDEO.ncv")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the bundle.")] = False,
+    preset: Annotated[str, typer.Option(help="fast, balanced or best: seconds of fitting per megapixel.")] = "balanced",
+    budget: Annotated[float | None, typer.Option(help="Seconds of fitting for the whole video.")] = None,
+    quality: Annotated[int | None, typer.Option(help="0..100, of the latent flow (default 60).")] = None,
+    scale: Annotated[str | None, typer.Option(help="Shrink to WIDTHxHEIGHT; one may be -1.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Seal only the first so many frames.")] = None,
+    flow: Annotated[str, typer.Option(help="latent or autoencoder, or one that you installed.")] = "latent",
+    generator: Annotated[str, typer.Option(help="feistel, autoencoder or chacha20.")] = "feistel",
+    option: Annotated[list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow.")] = None,
+    suite: Annotated[str, typer.Option(help="sealed, or bare (readable <g,F>, for research).")] = "sealed",
+    aead: Annotated[str, typer.Option(help="chacha20-poly1305 or aes-256-gcm.")] = "chacha20-poly1305",
+    include_private: Annotated[
+        bool, typer.Option("--include-private", help="Store sound and name in a bare bundle too, in clear.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Make the training draws reproducible.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a damaged video instead of warning.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Seal a video into a bundle that only the holder of the key can open.
+
+    Example: ncipher seal video.mp4 --key k.bin
+    """
+    flow_options = _flow_options(option or [])
+    if quality is not None:
+        flow_options["quality"] = quality
+    from neuralcipher.files import check_input, check_output
+
+    target = output or video.with_suffix(".ncv")
+    if not video.is_dir():
+        check_input(video, "video")
+    check_output(target, force=force, inputs=[video])
+    keys = credentials(key, passphrase, passphrase_file, confirm=True)
+    if suite == "bare" and not quiet:
+        warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
+    from neuralcipher.pipeline.options import SealOptions
+    from neuralcipher.pipeline.sealing import seal as run
+
+    options = SealOptions(
+        generator=generator,
+        flow=flow,
+        flow_options=flow_options,
+        preset=preset,
+        budget_s=budget,
+        suite=suite,
+        aead=aead,
+        seed=seed,
+        device=device,
+        scale=scale,
+        max_frames=max_frames,
+        strict=strict,
+        include_private=include_private,
+    )
+    with progress_line(quiet=quiet or as_json) as progress:
+        report = run(
+            video,
+            target,
+            keys=keys,
+            options=options,
+            force=force,
+            progress=progress,
+            tell=(lambda sentence: None) if quiet else tell,
+        )
+    if as_json:
+        print_json(dataclasses.asdict(report))
+        return
+    stdout.print(
+        f"{report.bundle}: {size_text(report.size_bytes)} for {report.frames} frames of {report.width}x{report.height}"
+        f" (raw {size_text(report.raw_bytes)}, file {size_text(report.source_bytes)}), {report.psnr_db:.2f} dB,"
+        f" {report.similarity.split()[0].upper()} {report.ms_ssim:.4f}, {report.seconds:.0f} s",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _flow_options(pairs: list[str]) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
+            raise UsageError(f"{pair!r} is not an option of a flow", hint="write NAME=NUMBER, such as nconv=32")
+        options[name.replace("-", "_")] = int(value)
+    return options

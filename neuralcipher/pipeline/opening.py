@@ -1,0 +1,102 @@
+"""Opening: bundle and key in, video out, in memory that does not grow with the video."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from neuralcipher.container import BundleReader
+from neuralcipher.files import check_output, output_folder, output_path
+from neuralcipher.flows.device import resolve_device
+from neuralcipher.keys import Credential
+from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
+from neuralcipher.pipeline.segments import (
+    Picture,
+    render_segment,
+    stored_audio,
+    stored_segments,
+    stored_video,
+)
+from neuralcipher.video.metadata import AudioTrack, VideoInfo
+from neuralcipher.video.tracks import check_fits, container_for
+from neuralcipher.video.writing import format_for, write_video, write_y4m
+
+
+def open_bundle(
+    bundle: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    keys: Sequence[Credential],
+    device: str = "auto",
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> OpenReport:
+    """Open a bundle into a video file or a folder of PNG.
+
+    output: .mp4, .mkv, .y4m, or a folder (no suffix, or a trailing slash); by default the bundle's name with .mp4,
+    or .mkv if the sound does not fit into MP4. Appears complete or not at all.
+    Raises WrongKeyError, BundleError, OutputExistsError and the other NeuralCipherErrors.
+    """
+    started = time.monotonic()
+    path = Path(bundle)
+    with _unlocked(path, keys) as reader:
+        info, audio = stored_video(reader), stored_audio(reader)
+        target = path.with_suffix(f".{container_for(audio)}") if output is None else Path(output)
+        kind = format_for(target if output is None else output)
+        check_output(target, force=force, inputs=[path], folder=kind == "png")
+        if kind in ("mp4", "mkv"):
+            check_fits(audio, kind)
+        frames = _frames(reader, info, resolve_device(device), progress)
+        if kind == "png":
+            with output_folder(target, force=force) as folder:
+                write_video(folder, info, frames, format=kind)
+        else:
+            with output_path(target, force=force) as temporary:
+                write_video(temporary, info, frames, _sound_for(kind, audio), format=kind)
+    return OpenReport(str(target), info.frames, round(time.monotonic() - started, 3))
+
+
+def open_stream(
+    bundle: str | os.PathLike[str],
+    stream: BinaryIO,
+    *,
+    keys: Sequence[Credential],
+    device: str = "auto",
+    progress: ProgressCallback = silent,
+) -> OpenReport:
+    """Open a bundle as YUV4MPEG2 onto a binary stream, such as stdout: see `write_y4m`. No sound."""
+    started = time.monotonic()
+    with _unlocked(Path(bundle), keys) as reader:
+        info = stored_video(reader)
+        write_y4m(stream, info, _frames(reader, info, resolve_device(device), progress))
+    return OpenReport("-", info.frames, round(time.monotonic() - started, 3))
+
+
+def _unlocked(path: Path, keys: Sequence[Credential]) -> BundleReader:
+    reader = BundleReader.open(path)
+    try:
+        reader.unlock(keys)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def _sound_for(kind: str, audio: AudioTrack | None) -> AudioTrack | None:
+    return None if kind == "y4m" else audio
+
+
+def _frames(
+    reader: BundleReader, info: VideoInfo, device: torch.device, progress: ProgressCallback
+) -> Iterator[Picture]:
+    done = 0
+    for segment in stored_segments(reader):
+        for picture in render_segment(reader, segment, info, device):
+            done += 1
+            progress(Progress("writing", done / info.frames))
+            yield picture

@@ -1,0 +1,104 @@
+"""What a caller may choose, and what it is told while the work goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from neuralcipher.container import DEFAULT_AEAD, SUITE_SEALED
+from neuralcipher.errors import UsageError
+
+PRESETS: Mapping[str, float] = {"fast": 1.5, "balanced": 6.0, "best": 30.0}
+"""Seconds of fitting per megapixel (all frames together) on two cores."""
+
+MIN_BUDGET_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report: stage "reading", "generator", "fitting", "checking", "writing"; fraction 0..1 of that stage.
+
+    While fitting also step, PSNR in dB of the frames last looked at, and the expected size of the payload.
+    """
+
+    stage: str
+    fraction: float
+    step: int = 0
+    psnr_db: float = 0.0
+    size_bytes: int = 0
+
+
+ProgressCallback = Callable[[Progress], None]
+"""Called often and from the calling thread; raise CancelledError from it to stop."""
+
+
+def silent(progress: Progress) -> None:
+    """A callback that shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealOptions:
+    """How to seal.
+
+    preset: a key of PRESETS; budget_s: seconds for fitting the whole video instead. flow_options: fields of the
+    flow's configuration. suite: "sealed" or "bare". aead: of the sealed suite. seed: makes the training draws and
+    the public generator seed reproducible (keys and salts stay random). device: "auto", "cpu" or "cuda".
+    scale: "WxH", see `neuralcipher.video.reading.parse_size`. max_frames: seal only the first so many.
+    strict: refuse a damaged video. include_private: in a bare bundle, also store sound and file name in clear.
+    """
+
+    generator: str = "feistel"
+    flow: str = "latent"
+    flow_options: Mapping[str, object] = field(default_factory=dict)
+    preset: str = "balanced"
+    budget_s: float | None = None
+    suite: str = SUITE_SEALED
+    aead: str = DEFAULT_AEAD
+    seed: int | None = None
+    device: str = "auto"
+    scale: str | None = None
+    max_frames: int | None = None
+    strict: bool = False
+    include_private: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"no preset is called {self.preset!r}", hint=f"there are: {', '.join(PRESETS)}")
+        if self.budget_s is not None and not 0 < self.budget_s < 1e7:
+            raise UsageError(f"a budget of {self.budget_s} s cannot be kept", hint="pass seconds above 0")
+
+    def seconds(self, pixels: int) -> float:
+        """The budget for a video of so many pixels, all frames together."""
+        if self.budget_s is not None:
+            return self.budget_s
+        return max(MIN_BUDGET_S, PRESETS[self.preset] * pixels / 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """What was sealed; the fields of `ncipher seal --json`."""
+
+    bundle: str
+    size_bytes: int
+    raw_bytes: int
+    source_bytes: int
+    frames: int
+    width: int
+    height: int
+    psnr_db: float
+    ms_ssim: float
+    similarity: str
+    seconds: float
+    suite: str
+    generator: str
+    flow: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReport:
+    """What was opened; the fields of `ncipher open --json`."""
+
+    output: str
+    frames: int
+    seconds: float

@@ -1,0 +1,113 @@
+"""Segments: the unit that is sealed and opened alone, with its own start latent, generator and flow section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuralcipher.container import BundleReader, Section
+from neuralcipher.errors import PayloadDamagedError
+from neuralcipher.flows import base as flows
+from neuralcipher.generators import base as generators
+from neuralcipher.generators.base import Keystream
+from neuralcipher.keys import SegmentSeed, start_latent
+from neuralcipher.video.metadata import AudioTrack, VideoInfo
+
+Picture = NDArray[np.uint8]
+
+SECTION_GENERATOR = "generator"
+SECTION_FLOW = "flow"
+SECTION_AUDIO = "audio"
+
+_SEGMENT_BYTES = 128 << 20
+_SEGMENT_FRAMES = 256
+
+
+def segment_lengths(frames: int, height: int, width: int) -> list[int]:
+    """How many frames each segment takes: at most 256, at most 128 MiB of raw video, all about equal."""
+    most = max(1, min(_SEGMENT_FRAMES, _SEGMENT_BYTES // (3 * height * width)))
+    count = -(-frames // most)
+    return [frames * (i + 1) // count - frames * i // count for i in range(count)]
+
+
+def start(seed: SegmentSeed, shape: generators.Shape, device: torch.device) -> Tensor:
+    """z0 as a tensor (C, H, W) uint8."""
+    return torch.from_numpy(start_latent(seed, shape)).to(device)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """One segment as it lies in an unlocked bundle."""
+
+    number: int
+    frames: int
+    generator_name: str
+    generator: Section
+    flow_name: str
+    flow: Section
+
+
+def stored_video(reader: BundleReader) -> VideoInfo:
+    """The description of the video. Raises PayloadDamagedError or LimitError."""
+    fields = reader.metadata.get("video")
+    if not isinstance(fields, dict):
+        raise PayloadDamagedError(f"{reader.name} does not describe its video", hint="it was not made by ncipher seal")
+    return VideoInfo.from_dict(fields)
+
+
+def stored_audio(reader: BundleReader) -> AudioTrack | None:
+    """The sound, or None."""
+    section = reader.section(SECTION_AUDIO)
+    return None if section is None else AudioTrack.from_bytes(reader.read_section(section))
+
+
+def stored_segments(reader: BundleReader) -> list[StoredSegment]:
+    """All segments in order, checked against the number of frames. Raises PayloadDamagedError."""
+    segments: list[StoredSegment] = []
+    for section in reader.sections:
+        if section.kind != SECTION_FLOW:
+            continue
+        generator = reader.section(SECTION_GENERATOR, section.segment)
+        names = section.attributes.get("name"), generator.attributes.get("name") if generator else None
+        frames = section.attributes.get("frames")
+        in_order = section.segment == len(segments)
+        if generator is None or not in_order or not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+            raise PayloadDamagedError(f"{reader.name} lists its segments wrongly", hint="restore it from a copy")
+        if not isinstance(names[0], str) or not isinstance(names[1], str):
+            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator")
+        segments.append(StoredSegment(len(segments), frames, names[1], generator, names[0], section))
+    if sum(segment.frames for segment in segments) != stored_video(reader).frames:
+        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames")
+    return segments
+
+
+def load_segment(
+    reader: BundleReader, segment: StoredSegment, seed: SegmentSeed, device: torch.device
+) -> tuple[type[flows.Flow], bytes, Keystream]:
+    """The flow, its section and the keystream of a stored segment."""
+    flow = flows.find(segment.flow_name)
+    section = reader.read_section(segment.flow)
+    shape = flow.latent_shape(section)
+    parameters = reader.read_section(segment.generator)
+    generator = generators.find(segment.generator_name).from_bytes(parameters, shape).to(device)
+    return flow, section, Keystream(generator, start(seed, shape, device))
+
+
+def render_segment(
+    reader: BundleReader, segment: StoredSegment, info: VideoInfo, device: torch.device
+) -> Iterator[Picture]:
+    """Yield the frames of one segment, each (H, W, 3) uint8 RGB."""
+    flow, section, keystream = load_segment(reader, segment, reader.segment_seed(segment.number), device)
+    count = 0
+    for frame in flow.render(section, keystream, device):
+        if tuple(frame.shape) != (3, info.height, info.width):
+            raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
+        count += 1
+        yield frame.permute(1, 2, 0).contiguous().numpy()
+    if count != segment.frames:
+        raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")
