@@ -30,9 +30,7 @@ def find_source() -> Path | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", type=Path, default=find_source())
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT)
     options = parser.parse_args()

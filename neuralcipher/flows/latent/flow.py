@@ -6,6 +6,7 @@ import math
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,16 +215,26 @@ def _linear_frames(
 ) -> Iterator[tuple[int, Tensor]]:
     """(index, (1, 3, 8h, 8w)) of the frames start..stop-1; the latents before them are decoded all the same."""
     coder = LatentCoder(*grid_size(parsed.height, parsed.width))
-    colour, step = Colour((0,) * 12), 1.0
-    for index in range(stop):
+
+    def unmasked(index: int) -> bytes:
         masked = parsed.messages[index]
-        message = stored.xor(masked, keystream.mask(index + 1, len(masked)))
-        if index == 0:
-            prefix, message = message[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0"), message[_PREFIX_BYTES:]
-            colour, step = Colour.from_bytes(prefix[:COLOUR_BYTES]), _step(prefix[COLOUR_BYTES])
-        latents = coder.decode(message)
-        if index >= start:
-            yield index, synthesise(torch.from_numpy(latents).float()[None] * step, colour)
+        return stored.xor(masked, keystream.mask(index + 1, len(masked)))
+
+    first = unmasked(0)
+    prefix = first[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
+    colour, step = Colour.from_bytes(prefix[:COLOUR_BYTES]), _step(prefix[COLOUR_BYTES])
+
+    def latents(index: int) -> Tensor:
+        return torch.from_numpy(coder.decode(unmasked(index) if index else first[_PREFIX_BYTES:]))
+
+    with ThreadPoolExecutor(max_workers=1) as worker:  # entropy decoding runs one frame ahead of the networks
+        ahead = worker.submit(latents, 0)
+        for index in range(stop):
+            decoded = ahead.result()
+            if index + 1 < stop:
+                ahead = worker.submit(latents, index + 1)
+            if index >= start:
+                yield index, synthesise(decoded.float()[None] * step, colour)
 
 
 def _shown(

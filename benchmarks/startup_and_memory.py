@@ -1,0 +1,69 @@
+"""Is `ncipher --help` instant, and is opening bounded in memory?
+
+    python benchmarks/startup_and_memory.py [--runs 7]
+
+Whole processes: `ncipher --help` against `python -c "import typer, rich"`, in turn; and the peak memory of opening
+bundles of the carried clip with 15 and 60 frames at 320x180, above that of importing what opening imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import neuralcipher
+
+IMPORTS = "import neuralcipher.pipeline.opening"
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of one process."""
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def peak_mb(command: list[str]) -> float:
+    """Peak resident memory of one process."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command[0]} failed")
+    return usage.ru_maxrss / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
+    ncipher = str(Path(sys.executable).with_name("ncipher"))
+    pairs = [
+        (seconds([ncipher, "--help"]), seconds([sys.executable, "-c", "import typer, rich"])) for _ in range(runs + 1)
+    ][1:]
+    result: dict[str, object] = {
+        "help_s": round(statistics.median(a for a, _ in pairs), 3),
+        "typer_rich_s": round(statistics.median(b for _, b in pairs), 3),
+        "ratio": round(statistics.median(a / b for a, b in pairs), 2),
+        "imports_mb": round(peak_mb([sys.executable, "-c", IMPORTS])),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        key = neuralcipher.generate_key()
+        key.write(Path(folder, "k.bin"))
+        for frames in (15, 60):
+            bundle = str(Path(folder, f"{frames}.ncv"))
+            options = neuralcipher.SealOptions(budget_s=5, max_frames=frames)
+            neuralcipher.seal(neuralcipher.demo_clip(), bundle, keys=[key], options=options)
+            command = [ncipher, "open", bundle, "--key", str(Path(folder, "k.bin")), "--force"]
+            result[f"open_{frames}_frames_mb"] = round(peak_mb(command))
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
