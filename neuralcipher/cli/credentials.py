@@ -23,7 +23,7 @@ PassphraseFileOption = Annotated[
 ]
 
 _KEY_VARIABLE = "NCIPHER_KEY"
-_PASSPHRASE_VARIABLE = "NCIPHER_PASSPHRASE"
+_PHRASE_VARIABLE = "NCIPHER_PASSPHRASE"
 
 
 def read_key(path: Path) -> Key:
@@ -40,7 +40,7 @@ def ask_passphrase(*, confirm: bool) -> Passphrase:
     if not sys.stdin.isatty():
         raise UsageError(
             "a passphrase cannot be asked for without a terminal",
-            hint=f"pass --passphrase-file or set {_PASSPHRASE_VARIABLE}",
+            hint=f"pass --passphrase-file or set {_PHRASE_VARIABLE}",
         )
     first = stderr.input("passphrase: ", password=True)
     if confirm and stderr.input("once more: ", password=True) != first:
@@ -62,7 +62,7 @@ def credentials(
     Raises UsageError if there is nothing.
     """
     found: list[Credential] = [read_key(path) for path in keys or []]
-    variable = os.environ.get(_PASSPHRASE_VARIABLE)
+    variable = os.environ.get(_PHRASE_VARIABLE)
     if passphrase_file is not None:
         found.append(Passphrase.read(passphrase_file))
     elif passphrase:
