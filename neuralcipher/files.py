@@ -90,9 +90,7 @@ def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = (), folder
     for source in inputs:
         with contextlib.suppress(OSError):
             if path.samefile(source):
-                raise UsageError(
-                    f"{path} is both an input and the output", hint="choose another output with -o"
-                )
+                raise UsageError(f"{path} is both an input and the output", hint="choose another output with -o")
     _check_free(path, force=force, folder=folder)
     parent = path.absolute().parent
     if not parent.is_dir():
@@ -275,9 +273,7 @@ def _output_error(path: Path, error: OSError) -> NeuralCipherError:
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UsageError(f"the folder of {path} may not be written to", hint="choose another folder with -o")
     if code == errno.ENAMETOOLONG:
-        return UsageError(
-            f"the name of {path} is too long for this disk", hint="choose a shorter one with -o"
-        )
+        return UsageError(f"the name of {path} is too long for this disk", hint="choose a shorter one with -o")
     return WriteError(f"{path} could not be written: {_reason(error)}", hint="choose another folder with -o")
 
 

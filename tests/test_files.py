@@ -83,9 +83,7 @@ def test_refuses_to_overwrite_without_force(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_racing_file_is_never_overwritten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
+def test_a_racing_file_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     def no_link(*_: object) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 
@@ -124,9 +122,7 @@ def test_any_exception_leaves_nothing(
 
 
 @pytest.mark.parametrize("make", [files.output_file, fill_path])
-def test_an_exception_keeps_the_old_file(
-    tmp_path: Path, make: Callable[..., AbstractContextManager[object]]
-) -> None:
+def test_an_exception_keeps_the_old_file(tmp_path: Path, make: Callable[..., AbstractContextManager[object]]) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), make(path, force=True):

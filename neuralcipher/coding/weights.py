@@ -70,7 +70,7 @@ def weights_to_bytes(tensors: Iterable[Tensor], exponents: Sequence[int]) -> byt
     for tensor, exponent in zip(tensors, exponents, strict=True):
         values = torch.round(tensor.detach().double().cpu() / step_size(exponent)).reshape(-1).numpy()
         symbols = np.clip(values, -_LEVEL_LIMIT, _LEVEL_LIMIT).astype(np.int64)
-        levels = int(np.abs(symbols).max(initial=0))
+        levels = max(1, int(np.abs(symbols).max(initial=0)))
         histogram = np.bincount(symbols + levels, minlength=2 * levels + 1)
         costs = []
         for decay in range(_DECAYS):
@@ -88,7 +88,7 @@ def weights_from_bytes(reader: FieldReader, shapes: Sequence[Sequence[int]]) -> 
     heads = []
     for _ in shapes:
         exponent = reader.u8()
-        heads.append((exponent - 256 if exponent > 127 else exponent, reader.u8(0, _DECAYS - 1), reader.u8(0, 127)))
+        heads.append((exponent - 256 if exponent > 127 else exponent, reader.u8(0, _DECAYS - 1), reader.u8(1, 127)))
     decoder = MessageDecoder(reader.block(2 * MAX_WEIGHTS))
     tensors = []
     for shape, (exponent, decay, levels) in zip(shapes, heads, strict=True):

@@ -161,9 +161,7 @@ class BundleWriter:
 def check_credentials(credentials: Sequence[Credential]) -> None:
     """Raises UsageError if there is no credential or one twice, LimitError if there are more than slots."""
     if not credentials:
-        raise UsageError(
-            "a sealed bundle needs a key file or a passphrase", hint="pass --key or --passphrase"
-        )
+        raise UsageError("a sealed bundle needs a key file or a passphrase", hint="pass --key or --passphrase")
     passphrases = sum(isinstance(credential, Passphrase) for credential in credentials)
     if len(credentials) > MAX_SLOTS or passphrases > MAX_PASSPHRASE_SLOTS:
         raise LimitError(
@@ -286,9 +284,7 @@ class BundleReader:
         """The secret that the slots wrap. Raises UsageError if the bundle is bare or not unlocked."""
         if isinstance(self._root, BundleKey):
             return self._root
-        raise UsageError(
-            f"{self.name} is {'bare' if self.suite == 'bare' else 'locked'} and shows no bundle key"
-        )
+        raise UsageError(f"{self.name} is {'bare' if self.suite == 'bare' else 'locked'} and shows no bundle key")
 
     def unlock(self, credentials: Sequence[Credential]) -> None:
         """Find a slot that opens, then check the commitment and the header's MAC; not the payload.

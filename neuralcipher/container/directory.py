@@ -50,9 +50,7 @@ def check_section(section: Section) -> None:
         )
     reserved = sorted(section.attributes.keys() & set(_RESERVED))
     if reserved:
-        raise UsageError(
-            f"section attribute {reserved[0]!r} has a meaning of its own", hint="choose another name"
-        )
+        raise UsageError(f"section attribute {reserved[0]!r} has a meaning of its own", hint="choose another name")
 
 
 def pack_directory(metadata: Mapping[str, Any], sections: Sequence[Section]) -> bytes:
@@ -87,9 +85,7 @@ def parse_trailer(trailer: bytes, payload_length: int, name: str) -> tuple[int, 
     if offset + length != payload_length - TRAILER_BYTES:
         raise _damaged(name, "it is not where the payload says")
     if length > MAX_DIRECTORY_BYTES:
-        raise LimitError(
-            f"the directory of {name} has {length} bytes, above the limit of {MAX_DIRECTORY_BYTES}"
-        )
+        raise LimitError(f"the directory of {name} has {length} bytes, above the limit of {MAX_DIRECTORY_BYTES}")
     return offset, length
 
 
@@ -136,9 +132,7 @@ def _section(entry: Any, name: str) -> Section:
     if not 0 < len(kind.encode("utf-8")) <= MAX_KIND_BYTES or min(segment, offset, length) < 0:
         raise _damaged(name, "a section has a field out of its range")
     if length > MAX_SECTION_BYTES:
-        raise LimitError(
-            f"section {kind!r} of {name} has {length} bytes, above the limit of {MAX_SECTION_BYTES}"
-        )
+        raise LimitError(f"section {kind!r} of {name} has {length} bytes, above the limit of {MAX_SECTION_BYTES}")
     return Section(kind, segment, offset, length, MappingProxyType(entry))
 
 

@@ -62,7 +62,5 @@ class PlainReader:
         for start in range(0, end, _PIECE_BYTES):
             digest.update(self._source.read(start, min(_PIECE_BYTES, end - start)))
         if not hmac.compare_digest(digest.digest(), self._source.read(end, CHECKSUM_BYTES)):
-            raise PayloadDamagedError(
-                f"{name} is damaged or cut short: its checksum does not match", hint=hint
-            )
+            raise PayloadDamagedError(f"{name} is damaged or cut short: its checksum does not match", hint=hint)
         self._end_checked = True

@@ -141,11 +141,7 @@ class StreamReader:
         start = index * SEALED_CHUNK_BYTES
         length = min(SEALED_CHUNK_BYTES, size - start)
         # Only the last chunk may be short, and it is empty only if the whole payload is.
-        if (
-            length < TAG_BYTES
-            or (length == TAG_BYTES and index)
-            or (not final and length < SEALED_CHUNK_BYTES)
-        ):
+        if length < TAG_BYTES or (length == TAG_BYTES and index) or (not final and length < SEALED_CHUNK_BYTES):
             return None
         data = self._source.read(self._offset + start, length)
         try:

@@ -17,6 +17,7 @@ from neuralcipher.coding.weights import (
     load_parameters,
     quantise_through,
     step_exponent,
+    step_size,
     weights_from_bytes,
     weights_to_bytes,
 )
@@ -37,6 +38,7 @@ _RATE = 4e-3
 _CLIP = 1.0
 _QUANTISE_AFTER = 0.7
 _RETRIES = 3
+_KEEP_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Algorithm1(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x in [0, 1]; returns values around [0, 1], not clamped."""
-        x = 2 * x - 1
+        x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
         for layer in self.down:
             x = F.relu(layer(x))
         x = F.interpolate(x, scale_factor=2)
@@ -110,11 +112,11 @@ class AutoencoderFlow:
             raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
         config = self._config
         count, _, height, width = frames.shape
+        started = time.monotonic()
         keystream = make_keystream(_z_shape(height, width))
         inputs = torch.stack([keystream.latent(i + 1) for i in range(count)])
         torch.manual_seed(context.seed)
         stages, exponents = [], []
-        started = time.monotonic()
         for number in range(config.stages):
             stage = Algorithm1(config.nconv)
 
@@ -186,7 +188,7 @@ class _StageTrainer:
         """Train until fraction reaches 1; weights end on their grids. Raises CheckFailedError on divergence."""
         rate, retries = _RATE, 0
         optimiser = torch.optim.Adam(self._parameters, lr=rate)
-        good = [p.detach().clone() for p in self._parameters]
+        good = self._copy()
         step = 0
         while (done := fraction(step)) < 1:
             for group in optimiser.param_groups:
@@ -205,16 +207,34 @@ class _StageTrainer:
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._parameters, _CLIP)
+            if step % _KEEP_EVERY == 0 and self._is_finite():  # before the step: these weights gave a finite loss
+                good = self._copy()
             optimiser.step()
-            if step % 10 == 0:
-                if step % 100 == 0:
-                    good = [p.detach().clone() for p in self._parameters]
+            self._stay_on_grid()
+            if step == 1 or step % 10 == 0:
                 self._report(step, done, loss.item())
+        if not self._is_finite():  # the last step was a bad one
+            load_parameters(self._stage, good)
         exponents = self._exponents or self._grids()
         with torch.no_grad():
             for parameter, exponent in zip(self._parameters, exponents, strict=True):
                 parameter.copy_(quantise_through(parameter, exponent))
         return exponents
+
+    def _copy(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self._parameters]
+
+    def _is_finite(self) -> bool:
+        return all(bool(torch.isfinite(p).all()) for p in self._parameters)
+
+    def _stay_on_grid(self) -> None:
+        """Keep the weights within the levels that are stored, once their grids are chosen."""
+        if self._exponents is None:
+            return
+        levels = 2 ** (self._config.weight_bits - 1) - 1
+        with torch.no_grad():
+            for parameter, exponent in zip(self._parameters, self._exponents, strict=True):
+                parameter.clamp_(-levels * step_size(exponent), levels * step_size(exponent))
 
     def _grids(self) -> list[int]:
         return [step_exponent(p.detach(), self._config.weight_bits) for p in self._parameters]

@@ -69,9 +69,7 @@ class AutoencoderConfig:
         if not 1 <= self.nconv <= MAX_FILTERS:
             raise UsageError(f"the autoencoder generator takes 1 to {MAX_FILTERS} filters, not {self.nconv}")
         if not 2 <= self.length <= 10_000 or not 0 <= self.steps <= 1_000_000 or self.window < 2:
-            raise UsageError(
-                "the autoencoder generator needs length 2..10000, steps 0..1000000 and window >= 2"
-            )
+            raise UsageError("the autoencoder generator needs length 2..10000, steps 0..1000000 and window >= 2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +110,7 @@ class AutoencoderGenerator:
 
     name: ClassVar[str] = "autoencoder"
 
-    def __init__(
-        self, shape: Shape, weights: list[Tensor], biases: list[Tensor], *, relu: bool = False
-    ) -> None:
+    def __init__(self, shape: Shape, weights: list[Tensor], biases: list[Tensor], *, relu: bool = False) -> None:
         """weights: seven (out, in, 3, 3) int8, biases: seven (out,) int16, of the layers of Algorithm 1.
 
         relu: the plain recipe's activation. Use `create`, `train` or `from_bytes`.
@@ -142,18 +138,14 @@ class AutoencoderGenerator:
         CheckFailedError if the trained process is cyclic or nearly so.
         """
         config = config if config is not None else AutoencoderConfig()
-        generator = cls.train(
-            shape, seed=seed, z0=z0, progress=lambda done: progress(0.9 * done), config=config
-        )
+        generator = cls.train(shape, seed=seed, z0=z0, progress=lambda done: progress(0.9 * done), config=config)
         start = z0 if config.train_on_key else _public_latent(shape, seed, "start")
         report = checks.noncyclic(generator, start)
         if not report.ok:
             raise CheckFailedError(
                 f"the trained generator collapsed: its nearest latents are {report.min_distance:.4f} apart, "
                 f"below {report.threshold:.4f}",
-                hint="try another seed, or train with the remedies on"
-                if config.remedies
-                else "turn the remedies on",
+                hint="try another seed, or train with the remedies on" if config.remedies else "turn the remedies on",
             )
         progress(1.0)
         return generator
@@ -190,9 +182,7 @@ class AutoencoderGenerator:
         if version != _VERSION or activation not in (_TRIANGLE, _RELU) or not 1 <= nconv <= MAX_FILTERS:
             raise damaged
         layers = _layers(shape[0], nconv)
-        if len(data) != _LAYOUT.size + sum(
-            9 * layer.inputs * layer.outputs + 2 * layer.outputs for layer in layers
-        ):
+        if len(data) != _LAYOUT.size + sum(9 * layer.inputs * layer.outputs + 2 * layer.outputs for layer in layers):
             raise damaged
         weights, biases, offset = [], [], _LAYOUT.size
         for layer in layers:

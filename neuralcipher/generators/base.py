@@ -115,9 +115,7 @@ def check_shape(shape: Shape, *, smallest: int) -> Shape:
         raise ShapeError(f"a latent shape is three positive sizes (C, H, W), not {tuple(shape)}")
     channels, height, width = (int(size) for size in shape)
     if channels * height * width < smallest:
-        raise ShapeError(
-            f"a latent of shape {tuple(shape)} is below the {smallest} bytes that this generator needs"
-        )
+        raise ShapeError(f"a latent of shape {tuple(shape)} is below the {smallest} bytes that this generator needs")
     if channels * height * width > MAX_STATE_BYTES:
         raise LimitError(f"a latent of shape {tuple(shape)} is above the limit of {MAX_STATE_BYTES} bytes")
     return channels, height, width
@@ -129,9 +127,7 @@ def flatten_latents(z: Tensor, shape: Shape) -> Tensor:
     Raises ShapeError if the dtype or the last three sizes do not fit `shape`.
     """
     if z.dtype != torch.uint8 or tuple(z.shape[-3:]) != shape:
-        raise ShapeError(
-            f"a latent must be uint8 of shape {shape}, not {str(z.dtype)[6:]} of {tuple(z.shape)}"
-        )
+        raise ShapeError(f"a latent must be uint8 of shape {shape}, not {str(z.dtype)[6:]} of {tuple(z.shape)}")
     return z.reshape(-1, shape[0] * shape[1] * shape[2])
 
 

@@ -42,9 +42,7 @@ class ChaCha20Generator:
         self._zeros = bytes(shape[0] * shape[1] * shape[2])
 
     @classmethod
-    def create(
-        cls, shape: Shape, *, seed: bytes, z0: Tensor, progress: Callable[[float], None]
-    ) -> ChaCha20Generator:
+    def create(cls, shape: Shape, *, seed: bytes, z0: Tensor, progress: Callable[[float], None]) -> ChaCha20Generator:
         """Make the generator; z0 is not looked at. Raises ShapeError for a latent below 32 bytes."""
         generator = cls(shape, seed)
         progress(1.0)

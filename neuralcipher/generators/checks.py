@@ -94,9 +94,7 @@ def noncyclic(generator: Generator, z0: Tensor, steps: int = 1000) -> NoncyclicR
         rows.append(z.reshape(-1)[::stride].cpu())
     smallest, mean = distances(torch.stack(rows))
     used = rows[0].numel()
-    threshold = min(
-        _MIN_RATIO * IDEAL_DISTANCE, max(0.0, IDEAL_DISTANCE - 6.5 * _DISTANCE_SD / math.sqrt(used))
-    )
+    threshold = min(_MIN_RATIO * IDEAL_DISTANCE, max(0.0, IDEAL_DISTANCE - 6.5 * _DISTANCE_SD / math.sqrt(used)))
     repeated = len(seen) != steps + 1
     return NoncyclicReport(smallest, mean, threshold, repeated, not repeated and smallest >= threshold)
 

@@ -186,8 +186,7 @@ class FeistelGenerator:
                 return generator
             progress((counter + 1) / (MAX_ATTEMPTS + 1))
         raise CheckFailedError(
-            f"no feistel generator with {generator.config.rounds} rounds passed its checks "
-            f"for shape {generator.shape}",
+            f"no feistel generator with {generator.config.rounds} rounds passed its checks for shape {generator.shape}",
             hint="4 rounds or more are needed for full diffusion",
         )
 
@@ -196,9 +195,7 @@ class FeistelGenerator:
         """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong
         shape."""
         if len(data) != _LAYOUT.size:
-            raise PayloadDamagedError(
-                f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}"
-            )
+            raise PayloadDamagedError(f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}")
         version, rounds, hidden, counter, seed = _LAYOUT.unpack(data)
         if (
             version != _VERSION
@@ -246,14 +243,10 @@ class FeistelGenerator:
             # second.
             torch.index_select(words[item], 0, coupling.gather, out=padded[item])
         x = padded.view(torch.uint8).view(batch, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels)
-        v = exact_convolve(
-            x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden]
-        )
+        v = exact_convolve(x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden])
         v.addcmul_(v, v, value=_MULTIPLIER)
         v >>= 24
-        u = exact_convolve(
-            v.to(self.dtype), coupling.second, coupling.rounder[: grid.channels], dilation=_DILATION
-        )
+        u = exact_convolve(v.to(self.dtype), coupling.second, coupling.rounder[: grid.channels], dilation=_DILATION)
         u >>= 4
         return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(batch, -1)[:, : grid.size]
 
@@ -286,9 +279,7 @@ class FeistelGenerator:
         """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the
         weights."""
         size = 2 * self.grid.size
-        z = torch.frombuffer(bytearray(expand(self.seed, "feistel check", size)), dtype=torch.uint8).view(
-            self.shape
-        )
+        z = torch.frombuffer(bytearray(expand(self.seed, "feistel check", size)), dtype=torch.uint8).view(self.shape)
         if not checks.avalanche(self, z, flips=8).ok or not checks.noncyclic(self, z, 16).ok:
             return False
         sample = bytearray()
@@ -298,9 +289,7 @@ class FeistelGenerator:
         return checks.uniformity(bytes(sample)).p_value > 1e-6
 
     def __repr__(self) -> str:
-        return (
-            f"FeistelGenerator(shape={self.shape}, rounds={self.config.rounds}, hidden={self.config.hidden})"
-        )
+        return f"FeistelGenerator(shape={self.shape}, rounds={self.config.rounds}, hidden={self.config.hidden})"
 
 
 _WORD_DTYPES = {1: torch.uint8, 2: torch.int16}

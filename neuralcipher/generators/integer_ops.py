@@ -28,9 +28,7 @@ SUM_LIMIT = 1 << 22
 _onednn_available: Callable[[], bool] = torch.backends.mkldnn.is_available
 
 
-def exact_convolve(
-    x: Tensor, weight: Tensor, rounder: Tensor, *, dilation: int = 1, stride: int = 1
-) -> Tensor:
+def exact_convolve(x: Tensor, weight: Tensor, rounder: Tensor, *, dilation: int = 1, stride: int = 1) -> Tensor:
     """3x3 convolution without padding: ROUNDER + h as int32, laid out as channels_last.
 
     x: (N, C, H, W) and weight: (D, C, 3, 3), integers in float32 or float64 as the module says, |sums| <

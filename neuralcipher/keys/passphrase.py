@@ -94,9 +94,7 @@ class Passphrase:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
-            raise UsageError(
-                f"the passphrase file {path} is not UTF-8 text", hint="save it as UTF-8"
-            ) from None
+            raise UsageError(f"the passphrase file {path} is not UTF-8 text", hint="save it as UTF-8") from None
         if not text:
             raise UsageError(f"the passphrase file {path} is empty", hint="put one line in it")
         return cls(text)

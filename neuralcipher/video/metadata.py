@@ -138,9 +138,7 @@ class VideoInfo:
             raise PayloadDamagedError("the video description names an unknown pixel family")
         name = fields["source_name"]
         if type(name) is not str or _has_surrogate(name) or name != safe_name(name):
-            raise PayloadDamagedError(
-                "the stored file name holds a folder or characters that are not allowed"
-            )
+            raise PayloadDamagedError("the stored file name holds a folder or characters that are not allowed")
         return cls(
             width=width,
             height=height,

@@ -186,9 +186,7 @@ def _has_matrix(frame: av.VideoFrame) -> bool:
 def _as_rgb(picture: Picture, full: bool) -> Picture:
     if picture.ndim == 2:
         if not full:
-            picture = np.clip(np.rint((picture.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(
-                np.uint8
-            )
+            picture = np.clip(np.rint((picture.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
         return np.repeat(picture[:, :, None], 3, axis=2)
     if picture.shape[2] == 4:
         alpha = picture[:, :, 3:]

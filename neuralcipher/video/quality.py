@@ -121,9 +121,7 @@ class QualityMeter:
         stacked = torch.from_numpy(np.stack(pictures)).to(self._device)
         planes = stacked.permute(0, 3, 1, 2).float()
         for axis in (2, 3):
-            if (
-                planes.shape[axis] == 1
-            ):  # pytorch_msssim drops such an axis; a repeated line has the same SSIM
+            if planes.shape[axis] == 1:  # pytorch_msssim drops such an axis; a repeated line has the same SSIM
                 planes = planes.repeat_interleave(2, dim=axis)
         return planes
 

@@ -167,26 +167,16 @@ class _Survey:
                 break
             if first is None:
                 first = _First.of(frame, stream)
-                if (
-                    first.width > MAX_SIDE
-                    or first.height > MAX_SIDE
-                    or first.width * first.height > MAX_PIXELS
-                ):
-                    raise VideoError(
-                        f"the picture of {name} is larger than {MAX_SIDE} pixels", hint="shrink it first"
-                    )
+                if first.width > MAX_SIDE or first.height > MAX_SIDE or first.width * first.height > MAX_PIXELS:
+                    raise VideoError(f"the picture of {name} is larger than {MAX_SIDE} pixels", hint="shrink it first")
             if len(self.pts) == MAX_FRAMES:
-                raise VideoError(
-                    f"{name} has more than {MAX_FRAMES} frames", hint="cut it, or pass --max-frames"
-                )
+                raise VideoError(f"{name} has more than {MAX_FRAMES} frames", hint="cut it, or pass --max-frames")
             self.odd_sizes += (frame.width, frame.height) != (first.width, first.height)
             if first.kind.alpha and not self.transparent:
                 self.transparent = has_transparency(frame)
             self.pts.append(frame.pts)
         if first is None:
-            raise VideoError(
-                f"{name} holds no frame that can be decoded", hint="check that it plays elsewhere"
-            )
+            raise VideoError(f"{name} holds no frame that can be decoded", hint="check that it plays elsewhere")
         damage = self._damage(decoder)
         if strict and damage:
             raise VideoError(damage, hint="leave out --strict to take what decodes")
@@ -205,11 +195,7 @@ class _Survey:
             length = Fraction(container.duration or 0, 1_000_000)
             start = Fraction(container.start_time or 0, 1_000_000)
         # Half a second: headers round, and count the last sound packet.
-        if (
-            decoder.cut_short
-            or (length and decoder.end_s + Fraction(1, 2) < start + length)
-            or got < stated * 0.98 - 2
-        ):
+        if decoder.cut_short or (length and decoder.end_s + Fraction(1, 2) < start + length) or got < stated * 0.98 - 2:
             return f"{name} is cut off: {got} frames decode" + (f" of {stated}" if stated > got else "")
         return ""
 
@@ -256,14 +242,10 @@ class _Survey:
                 return None, shift
             codec = str(sounds[0].codec_context.name) if sounds[0].codec_context else "unknown"
             if not can_carry(sounds[0]):
-                self.warnings.append(
-                    f"the sound of {self.path.name} ({codec}) cannot be carried and is left out"
-                )
+                self.warnings.append(f"the sound of {self.path.name} ({codec}) cannot be carried and is left out")
                 return None, shift
             if len(sounds) > 1:
-                self.warnings.append(
-                    f"{self.path.name} has {len(sounds)} sound tracks; only the first is kept"
-                )
+                self.warnings.append(f"{self.path.name} has {len(sounds)} sound tracks; only the first is kept")
             return codec, shift
 
     def _rate(self, first: _First) -> tuple[Fraction, Fraction]:
@@ -312,13 +294,9 @@ class _Survey:
         if self.transparent or first.hidden_alpha:
             self.warnings.append(f"{name} has transparency, which is lost: it is laid over black")
         if self.odd_sizes:
-            self.warnings.append(
-                f"{self.odd_sizes} frames of {name} have another size and are scaled to the first's"
-            )
+            self.warnings.append(f"{self.odd_sizes} frames of {name} have another size and are scaled to the first's")
         if not first.orientation_exact:
-            self.warnings.append(
-                f"{name} is rotated by an angle that is no multiple of 90 degrees, which is ignored"
-            )
+            self.warnings.append(f"{name} is rotated by an angle that is no multiple of 90 degrees, which is ignored")
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
 def images_in(folder: Path) -> list[Path]:
     """The PNG and JPEG files of a folder, 2 before 10. Raises UsageError if there are none."""
     with video_errors(folder):
-        found = [
-            entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-        ]
+        found = [entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
     if not found:
         raise UsageError(
             f"the folder {folder.name or folder} holds no PNG or JPEG frames",
@@ -93,9 +91,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     address = "file:" + os.path.abspath(path)
     with video_errors(path), av.open(address, options=dict(_OPEN_OPTIONS)) as container:
         if container.format.name in _REFUSED_FORMATS:
-            raise VideoError(
-                f"{path.name} is not a video file", hint="pass a file such as MP4, MKV, WebM or GIF"
-            )
+            raise VideoError(f"{path.name} is not a video file", hint="pass a file such as MP4, MKV, WebM or GIF")
         yield container
 
 

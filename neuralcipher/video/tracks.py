@@ -92,9 +92,7 @@ def can_carry(stream: Any) -> bool:
     return codec_name(stream) in _MATROSKA_ID and len(context.extradata or b"") <= MAX_EXTRADATA_BYTES
 
 
-def read_track(
-    container: InputContainer, stream: Any, shift: Fraction, max_time: Fraction | None
-) -> AudioTrack | None:
+def read_track(container: InputContainer, stream: Any, shift: Fraction, max_time: Fraction | None) -> AudioTrack | None:
     """Collect a stream's packets. shift: seconds to subtract; max_time: seconds (shifted) at which to stop.
 
     A damaged end is left out. Returns None if no packet is left.
@@ -188,9 +186,7 @@ def with_short_end(audio: AudioTrack) -> tuple[AudioPacket, ...]:
     return (*packets[:-1], last)
 
 
-def packet_for(
-    stream: Any, packet: AudioPacket, time_base: Fraction, shift: int, skip_end: int
-) -> av.Packet[Any]:
+def packet_for(stream: Any, packet: AudioPacket, time_base: Fraction, shift: int, skip_end: int) -> av.Packet[Any]:
     """A PyAV packet for `stream`, its times moved by `shift` units. skip_end: samples to drop at its end."""
     made = av.Packet(packet.data)
     made.time_base = time_base
@@ -227,9 +223,7 @@ def _template(audio: AudioTrack) -> bytes:
     about = _number("2AD7B1", 1_000_000) + _element("4D80", b"-") + _element("5741", b"-")
     segment = _element("1549A966", about)
     segment += _element("1654AE6B", _element("AE", track))
-    segment += _element(
-        "1F43B675", _number("E7", 0)
-    )  # one empty cluster: without it, FFmpeg sees the end first
+    segment += _element("1F43B675", _number("E7", 0))  # one empty cluster: without it, FFmpeg sees the end first
     return _element("1A45DFA3", head) + _element("18538067", segment)
 
 

@@ -50,13 +50,9 @@ def format_for(name: str | os.PathLike[str]) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     what = (
-        f"a video cannot be written as {suffix}"
-        if suffix
-        else f"{Path(text).name} does not say which format to write"
+        f"a video cannot be written as {suffix}" if suffix else f"{Path(text).name} does not say which format to write"
     )
-    raise UsageError(
-        what, hint=f"end the name in {', '.join(sorted(_SUFFIXES))}, or in / for a folder of PNG frames"
-    )
+    raise UsageError(what, hint=f"end the name in {', '.join(sorted(_SUFFIXES))}, or in / for a folder of PNG frames")
 
 
 def write_video(
@@ -100,9 +96,7 @@ def write_video(
         _write_coded(target, info, frames, audio, format=format, encoder=encoder)
 
 
-def write_y4m(
-    stream: BinaryIO, info: VideoInfo, frames: Iterable[Picture], *, name: str = "the output"
-) -> None:
+def write_y4m(stream: BinaryIO, info: VideoInfo, frames: Iterable[Picture], *, name: str = "the output") -> None:
     """Write YUV4MPEG2 to a binary stream such as stdout.
 
     4:4:4, 8 bits, limited range, by the matrix that players assume for untagged video of this height (BT.709
@@ -181,9 +175,7 @@ def _write_coded(
 
 def _video_stream(output: OutputContainer, info: VideoInfo, encoder: dict[str, str]) -> Any:
     # Without B-frames every dts is its pts: pictures need no edit list, and weak players stay in step.
-    stream: Any = output.add_stream(
-        "libx264", rate=Fraction(*info.average_rate), options={**encoder, "bf": "0"}
-    )
+    stream: Any = output.add_stream("libx264", rate=Fraction(*info.average_rate), options={**encoder, "bf": "0"})
     stream.width, stream.height = info.width, info.height
     stream.pix_fmt = pixel_format_for(info)
     context = stream.codec_context
@@ -225,17 +217,13 @@ def _mux(
     # A picture before time zero would be cut off by the edit list of an MP4: everything moves together.
     shift = max(0, -times[0])
     sounds.delay(shift * time_base)
-    from_rgb = FromRgb(
-        pixel_format_for(info), matrix_of(info.space, info.height), info.color_range or RANGE_LIMITED
-    )
+    from_rgb = FromRgb(pixel_format_for(info), matrix_of(info.space, info.height), info.color_range or RANGE_LIMITED)
     written = 0
 
     def mux_video(packets: Iterable[Any]) -> None:
         nonlocal written
         for packet in packets:
-            following = (
-                times[written + 1] if written + 1 < len(times) else times[written] + info.last_duration
-            )
+            following = times[written + 1] if written + 1 < len(times) else times[written] + info.last_duration
             packet.duration = following - times[written]
             sounds.mux_until((times[written] + shift) * time_base)
             output.mux(packet)

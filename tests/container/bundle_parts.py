@@ -32,9 +32,7 @@ def content(size: int) -> bytes:
     )
 
 
-def sealed(
-    *sections: bytes, credentials: tuple[Credential, ...] = (KEY,), aead: str = "chacha20-poly1305"
-) -> bytes:
+def sealed(*sections: bytes, credentials: tuple[Credential, ...] = (KEY,), aead: str = "chacha20-poly1305") -> bytes:
     file = io.BytesIO()
     writer = BundleWriter.create_sealed(file, credentials, aead=aead, argon2=CHEAP)
     for segment, data in enumerate(sections):
@@ -80,9 +78,7 @@ def sealed_fields() -> dict[str, Any]:
         "aead": "chacha20-poly1305",
         "commit": hkdf(BUNDLE_KEY.reveal(), SALT, b"ncv1 commit"),
         "salt": SALT,
-        "slots": [
-            {"kind": "key", "salt": salt, "wrapped": kek.encrypt(bytes(12), BUNDLE_KEY.reveal(), data)}
-        ],
+        "slots": [{"kind": "key", "salt": salt, "wrapped": kek.encrypt(bytes(12), BUNDLE_KEY.reveal(), data)}],
     }
 
 

@@ -118,9 +118,7 @@ def test_a_range_reads_its_own_chunks_and_the_last() -> None:
     payload[10] ^= 1
     payload[3 * SEALED_CHUNK_BYTES] ^= 1
     stream = reader(bytes(payload))
-    assert (
-        stream.read(CHUNK_BYTES, 2 * CHUNK_BYTES) == content(5 * CHUNK_BYTES)[CHUNK_BYTES : 3 * CHUNK_BYTES]
-    )
+    assert stream.read(CHUNK_BYTES, 2 * CHUNK_BYTES) == content(5 * CHUNK_BYTES)[CHUNK_BYTES : 3 * CHUNK_BYTES]
     with pytest.raises(PayloadDamagedError, match="damaged at byte 0"):
         stream.read(0, 1)
     with pytest.raises(PayloadDamagedError, match=f"damaged at byte {3 * SEALED_CHUNK_BYTES}"):
@@ -128,9 +126,7 @@ def test_a_range_reads_its_own_chunks_and_the_last() -> None:
     assert [index for index, _ in stream.damaged_chunks()] == [0, 3]
 
 
-FIRST, SECOND, THIRD = (
-    content(3 * CHUNK_BYTES)[at : at + CHUNK_BYTES] for at in (0, CHUNK_BYTES, 2 * CHUNK_BYTES)
-)
+FIRST, SECOND, THIRD = (content(3 * CHUNK_BYTES)[at : at + CHUNK_BYTES] for at in (0, CHUNK_BYTES, 2 * CHUNK_BYTES))
 GOOD = by_hand((0, False, FIRST), (1, False, SECOND), (2, True, THIRD[:9]))
 A, B, C = (
     GOOD[:SEALED_CHUNK_BYTES],

@@ -67,9 +67,7 @@ def test_argon2id_rfc_9106_section_5_3() -> None:
         (2, 65_536, 1, "password", "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7"),
     ],
 )
-def test_passphrases_against_the_reference_argon2id(
-    t: int, m_kib: int, p: int, text: str, expected: str
-) -> None:
+def test_passphrases_against_the_reference_argon2id(t: int, m_kib: int, p: int, text: str, expected: str) -> None:
     """From test.c of the reference implementation, version 0x13, salt "somesalt"."""
     assert Passphrase(text).stretch(b"somesalt", Argon2Parameters(t, m_kib, p)).hex() == expected
 

@@ -151,9 +151,7 @@ def test_passphrases_are_normalised() -> None:
     assert Passphrase("\ufb01") != Passphrase("fi")  # NFC, not NFKC
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"), [("", "is empty"), ("é" * 32_769, "longer"), ("\udc80", "valid")]
-)
+@pytest.mark.parametrize(("text", "sentence"), [("", "is empty"), ("é" * 32_769, "longer"), ("\udc80", "valid")])
 def test_passphrases_refused(text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Passphrase(text)
@@ -243,9 +241,7 @@ def test_slots_as_the_format_text_says() -> None:
     slot = keys.seal_slot(Passphrase("p"), bundle_key, Argon2Parameters(t=2, m_kib=300, p=3))
     assert isinstance(slot, PassphraseSlot)
     kek = hkdf(Passphrase("p").stretch(slot.salt, slot.argon2), slot.salt, b"ncv1 slot passphrase")
-    data = (
-        b"\x85\xa4kind\xaapassphrase\xa5m_kib\xcd\x01\x2c\xa1p\x03\xa4salt\xc4\x10" + slot.salt + b"\xa1t\x02"
-    )
+    data = b"\x85\xa4kind\xaapassphrase\xa5m_kib\xcd\x01\x2c\xa1p\x03\xa4salt\xc4\x10" + slot.salt + b"\xa1t\x02"
     assert ChaCha20Poly1305(kek).decrypt(bytes(12), slot.wrapped, data) == bundle_key.reveal()
     fields = msgpack.unpackb(slot_data("passphrase", slot.salt, slot.argon2))
     assert list(fields) == sorted(fields)

@@ -226,7 +226,5 @@ def test_end_time_is_the_last_frames_end() -> None:
 
 
 def test_importing_metadata_imports_neither_av_nor_torch() -> None:
-    code = (
-        "import sys, neuralcipher.video.metadata; sys.exit(bool({'av', 'torch', 'numpy'} & set(sys.modules)))"
-    )
+    code = "import sys, neuralcipher.video.metadata; sys.exit(bool({'av', 'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -23,9 +23,7 @@ def test_psnr_of_a_constant_difference() -> None:
 
 def test_the_headline_is_the_mean_over_frames() -> None:
     # Differences 1 and 10: 48.1308 dB and 28.1308 dB; mean 38.1308. Pooled: MSE 50.5 -> 31.0979 dB.
-    quality = compare(
-        np.concatenate([flat(50), flat(50)]), np.concatenate([flat(51), flat(60)]), similarity=False
-    )
+    quality = compare(np.concatenate([flat(50), flat(50)]), np.concatenate([flat(51), flat(60)]), similarity=False)
     assert quality.psnr_db == pytest.approx(38.1308, abs=1e-4)
     assert quality.pooled_psnr_db == pytest.approx(31.0979, abs=1e-4)
     assert math.isnan(quality.ms_ssim)

@@ -162,9 +162,7 @@ def rotate(source: Path, target: Path, degrees: int) -> None:
     cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     one = 1 << 16
     data = source.read_bytes()
-    identity = b"".join(
-        value.to_bytes(4, "big", signed=True) for value in (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
-    )
+    identity = b"".join(value.to_bytes(4, "big", signed=True) for value in (one, 0, 0, 0, one, 0, 0, 0, 1 << 30))
     turned = (cos * one, sin * one, 0, -sin * one, cos * one, 0, 0, 0, 1 << 30)
     matrix = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
     at = data.index(identity, data.index(b"tkhd"))
@@ -178,9 +176,7 @@ def test_variable_frame_rate_and_pixel_aspect(clips: Path) -> None:
     times = [0, 1001, 3003, 3500, 9000, 9001, 20000, 20100, 20200, 30000, 40000, 40400]
     path = encode(clips / "vfr.mp4", pts=times, time_base=Fraction(1, 30000), setup=setup)
     info = probe(path).info
-    assert [time * Fraction(*info.time_base) for time in info.pts] == [
-        Fraction(time, 30000) for time in times
-    ]
+    assert [time * Fraction(*info.time_base) for time in info.pts] == [Fraction(time, 30000) for time in times]
     assert info.sample_aspect == (4, 3)
 
 
@@ -215,9 +211,7 @@ def test_the_real_clip(bunny: Path) -> None:
     assert sound is not None
     assert (sound.sample_rate, sound.layout) == (48000, "5.1")
     with av.open(str(bunny)) as container:
-        assert [packet.data for packet in sound.packets] == [
-            bytes(p) for p in container.demux(audio=0) if p.size
-        ]
+        assert [packet.data for packet in sound.packets] == [bytes(p) for p in container.demux(audio=0) if p.size]
 
 
 def test_max_frames_cuts_the_sound_too(bunny: Path) -> None:
@@ -284,9 +278,7 @@ def long_clip(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["long.mp4", "long.mkv", "long.ts"])
-def test_a_video_cut_in_half_gives_what_decodes_with_a_warning(
-    clips: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_video_cut_in_half_gives_what_decodes_with_a_warning(clips: Path, tmp_path: Path, name: str) -> None:
     whole = long_clip(clips, name)
     assert probe(whole, strict=True).warnings == ()
     half = tmp_path / name

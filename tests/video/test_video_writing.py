@@ -89,10 +89,7 @@ def test_little_is_lost_at_40_db(bunny: Path, tmp_path: Path) -> None:
     probed = probe(bunny, max_frames=20)
     truth = list(read_frames(bunny, probed))
     random = np.random.default_rng(0)
-    noisy = [
-        np.clip(np.rint(frame + random.normal(0, 2.55, frame.shape)), 0, 255).astype(np.uint8)
-        for frame in truth
-    ]
+    noisy = [np.clip(np.rint(frame + random.normal(0, 2.55, frame.shape)), 0, 255).astype(np.uint8) for frame in truth]
     before = psnr_db(truth, noisy)
     assert before == pytest.approx(40, abs=0.2)
     write_video(tmp_path / "a", probed.info, noisy, format="mp4")
@@ -120,9 +117,7 @@ def test_colours_come_back_by_the_matrix_that_is_tagged(tmp_path: Path, space: i
         ((1, 90000), (3003, 6006, 9009, 12012, 15015, 18018, 21021, 24024, 27027, 30030, 33033, 99999)),
     ],
 )
-def test_timestamps_are_exact(
-    tmp_path: Path, format: str, time_base: tuple[int, int], pts: tuple[int, ...]
-) -> None:
+def test_timestamps_are_exact(tmp_path: Path, format: str, time_base: tuple[int, int], pts: tuple[int, ...]) -> None:
     info = dataclasses.replace(INFO12, time_base=time_base, pts=pts, average_rate=(30000, 1001))
     write_video(tmp_path / "a", info, PICTURES, format=format)
     got, wanted = times_of(probe(tmp_path / "a").info), times_of(info)

@@ -12,6 +12,7 @@ from torch import Tensor
 from neuralcipher.coding.binary import FieldReader, pack_varint
 from neuralcipher.coding.weights import weights_from_bytes, weights_to_bytes
 from neuralcipher.flows.latent.refine import RefineNetwork
+from neuralcipher.flows.latent.transform import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
 
 VERSION = 1
@@ -20,6 +21,7 @@ MAX_SIDE = 1 << 14
 MAX_PIXELS = 1 << 27
 MAX_HIDDEN = 64
 MAX_MESSAGE_BYTES = 1 << 24
+MAX_BLOCKS_PER_BYTE = 4  # of the first frame: its three DC levels cost above 3 bits a block under the stored prior
 _Z_CHANNELS, _Z_COLUMNS, _Z_MIN_ROWS = 8, 16, 8
 _Z_ROW_BYTES = _Z_CHANNELS * _Z_COLUMNS
 _NOUN = "section of the latent flow"
@@ -58,7 +60,10 @@ def parse(data: bytes) -> LatentSection:
     height, width, hidden, count = _parse_head(reader)
     shapes = [tuple(p.shape) for p in RefineNetwork(hidden).parameters()] if hidden else []
     weights = tuple(weights_from_bytes(reader, shapes)) if hidden else ()
-    return LatentSection(height, width, hidden, weights, _parse_messages(reader, count))
+    messages = _parse_messages(reader, count)
+    # Nothing has been allocated for the frames yet: their stated size must be in proportion to what is there.
+    reader.bounded(-(-height // BLOCK) * -(-width // BLOCK), 1, MAX_BLOCKS_PER_BYTE * len(messages[0]))
+    return LatentSection(height, width, hidden, weights, messages)
 
 
 def replace_messages(data: bytes, messages: Sequence[bytes]) -> bytes:
