@@ -18,7 +18,4 @@ lint:            ## style, types and the direction of imports
 docs:            ## run every code block of the README and the docs, and every example
 	$(PYTHON) tests/run_documents.py
 
-bench:           ## the benchmarks behind docs/benchmarks.md (about half an hour on 2 cores)
-	$(PYTHON) benchmarks/run_all.py
-
-.PHONY: help setup test lint docs bench
+.PHONY: help setup test lint docs
