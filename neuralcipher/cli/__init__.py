@@ -12,6 +12,7 @@ import typer
 
 from neuralcipher.cli import demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
+from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, NeuralCipherError, UsageError
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
+    prepare()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     as_json = "--json" in sys.argv
