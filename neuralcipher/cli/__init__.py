@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import cast
 
-import click
 import typer
 
 from neuralcipher.cli import demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.cli.process import prepare
-from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, NeuralCipherError, UsageError
+from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
 
 app = typer.Typer(
     name="ncipher",
@@ -48,6 +48,20 @@ app.command("rekey")(rekey.rekey)
 app.command("demo")(demo.demo)
 
 
+# Some versions of typer bring their own click, others use the installed one: its UsageError is taken from typer.
+_WRONG_ARGUMENTS = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+
+
+def _print_wrong_arguments(error: typer.BadParameter, *, as_json: bool) -> None:
+    if len(sys.argv) == 1:
+        error.show()  # the help
+        return
+    message = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx else "ncipher"
+    wrong = UsageError(message[:1].lower() + message[1:], hint=f"see {command} --help")
+    print_error(wrong, as_json=as_json)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End like ^C does, so that temporary files are removed."""
     raise KeyboardInterrupt
@@ -64,16 +78,21 @@ def main() -> None:
     except NeuralCipherError as error:
         print_error(error, as_json=as_json)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    except _WRONG_ARGUMENTS as error:
+        _print_wrong_arguments(error, as_json=as_json)
+        sys.exit(UsageError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sentence = "interrupted, nothing was left behind"
         if as_json:
-            print_error(UsageError(error.format_message()), as_json=True)
+            print_error(CancelledError(sentence), as_json=True)
         else:
-            error.show()
-        sys.exit(error.exit_code if isinstance(error, click.UsageError) else EXIT_USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        tell("interrupted, nothing was left behind")
+            tell(sentence)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except OSError as error:  # of stdout, or of a disk that fails while it is read
+        if not isinstance(error, BrokenPipeError):
+            where = f" at {error.filename}" if error.filename else ""
+            reason = (error.strerror or type(error).__name__).lower()
+            print_error(NeuralCipherError(f"the system reports{where}: {reason}"), as_json=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except MemoryError:

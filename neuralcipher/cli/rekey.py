@@ -67,7 +67,8 @@ def _changed(bundle: Path, keys: list[Credential], added: list[Credential], remo
             raise UsageError(f"{bundle.name} is bare and has no key slots", hint="seal the video again")
         slots = tuple(reader.slots)
         if remove is not None:
-            slots = remove_slot(slots, remove) if len(slots) > 1 or not added else ()
+            replaced = len(slots) == 1 and remove == 0 and added  # the last slot may go if another comes
+            slots = () if replaced else remove_slot(slots, remove)
         for credential in added:
             slots = add_slot(slots, reader.bundle_key, credential)
         with output_file(bundle, force=True) as file:

@@ -48,9 +48,10 @@ def seal(
         flow_options["quality"] = quality
     from neuralcipher.files import check_input, check_output
 
-    target = output or video.with_suffix(".ncv")
     if not video.is_dir():
         check_input(video, "video")
+    # `.` and `..` have no name of their own to take over.
+    target = output or (video if video.name not in ("", "..") else video.resolve()).with_suffix(".ncv")
     check_output(target, force=force, inputs=[video])
     keys = credentials(key, passphrase, passphrase_file, confirm=True)
     if suite == "bare" and not quiet:
