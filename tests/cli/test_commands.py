@@ -5,63 +5,13 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-
-import neuralcipher
-
-NCIPHER = str(Path(sys.executable).with_name("ncipher"))
-SMALL = ["--max-frames", "6", "--scale", "96x-1", "--budget", "0.5"]
-
-
-def run(*arguments: str, cwd: Path, code: int = 0, **more) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("NCIPHER_")} | more.pop("env", {})
-    done = subprocess.run(
-        [NCIPHER, *arguments],
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        **more,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
-@pytest.fixture(scope="session")
-def sealed(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("sealed")
-    shutil.copy(neuralcipher.demo_clip(), folder / "video.mp4")
-    run("keygen", "k.bin", cwd=folder)
-    run("keygen", "other.bin", cwd=folder)
-    done = run("seal", "video.mp4", "--key", "k.bin", "--json", *SMALL, cwd=folder)
-    (folder / "seal.json").write_text(done.stdout)
-    return folder
-
-
-@pytest.fixture
-def work(sealed, tmp_path) -> Path:
-    for name in ("video.mp4", "k.bin", "other.bin", "video.ncv"):
-        shutil.copy(sealed / name, tmp_path / name)
-    return tmp_path
-
-
-def fails(work: Path, code: int, sentence: str, *arguments: str, **more) -> None:
-    """The command ends with this code and sentence, and leaves the folder as it was."""
-    before = {p.name: p.read_bytes() for p in work.iterdir() if p.is_file()}
-    done = run(*arguments, cwd=work, code=code, **more)
-    assert sentence in done.stderr
-    assert {p.name: p.read_bytes() for p in work.iterdir() if p.is_file()} == before
+from command import FAST, NCIPHER, fails, run
 
 
 def test_json_and_round_trip(sealed, work):
@@ -126,7 +76,7 @@ def test_rekey_and_passphrase(work):
 
 
 def test_bare_warns_and_a_wrong_key_gives_a_picture(work):
-    done = run("seal", "video.mp4", "-k", "k.bin", "-o", "b.ncv", "--suite", "bare", *SMALL, cwd=work)
+    done = run("seal", "video.mp4", "-k", "k.bin", "-o", "b.ncv", "--suite", "bare", *FAST, cwd=work)
     assert "not encrypted" in done.stderr
     run("open", "b.ncv", "-k", "k.bin", "-o", "right/", cwd=work)
     run("open", "b.ncv", "-k", "other.bin", "-o", "wrong/", cwd=work)
@@ -212,7 +162,7 @@ def test_a_full_disk_leaves_nothing(work):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    fails(work, 1, "n.ncv", "seal", "video.mp4", "-k", "k.bin", "-o", "n.ncv", *SMALL, preexec_fn=limit)
+    fails(work, 1, "n.ncv", "seal", "video.mp4", "-k", "k.bin", "-o", "n.ncv", *FAST, preexec_fn=limit)
     fails(work, 1, "n.mp4", "open", "video.ncv", "-k", "k.bin", "-o", "n.mp4", preexec_fn=limit)
 
 
@@ -235,6 +185,8 @@ def test_the_paper_flow_seals_and_opens(work):
         "nconv=4",
         "-O",
         "steps=5",
+        "--generator",
+        "chacha20",
         "--max-frames",
         "2",
         "--scale",

@@ -1,0 +1,169 @@
+"""What the command says to bad input: one sentence, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import av
+import numpy as np
+import pytest
+from command import NCIPHER, SMALL, fails, run
+from PIL import Image
+
+PHRASE = "a long and private sentence"
+
+
+def audio_only(video, target) -> None:
+    """Copy the sound of `video` without its pictures."""
+    with av.open(str(video)) as source, av.open(str(target), "w") as out:
+        track = source.streams.audio[0]
+        copy = out.add_stream_from_template(track)
+        for packet in source.demux(track):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+
+
+def test_audio_only_and_a_cut_video_under_strict(work):
+    audio_only(work / "video.mp4", work / "sound.mp4")
+    fails(work, 4, "sound.mp4", "seal", "sound.mp4", "-k", "k.bin", *SMALL)
+    with av.open(str(work / "video.mp4")) as source, av.open(str(work / "whole.mkv"), "w") as out:
+        copy = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    data = (work / "whole.mkv").read_bytes()
+    (work / "cut.mkv").write_bytes(data[: len(data) // 2])
+    fast = ["--scale", "32x-1", "--budget", "0.1", "--generator", "chacha20"]
+    fails(work, 4, "cut.mkv", "seal", "cut.mkv", "-k", "k.bin", "--strict", *fast)
+    done = run("seal", "cut.mkv", "-k", "k.bin", *fast, cwd=work)
+    assert "cut.mkv" in done.stderr
+    assert (work / "cut.ncv").exists()
+
+
+def test_a_folder_of_one_frame_seals(work):
+    (work / "frames").mkdir()
+    Image.fromarray(np.full((24, 32, 3), 90, np.uint8)).save(work / "frames/1.png")
+    report = json.loads(
+        run("seal", "frames", "-k", "k.bin", "--budget", "0.1", "--json", "--generator", "chacha20", cwd=work).stdout
+    )
+    assert (report["frames"], report["bundle"]) == (1, "frames.ncv")
+    run("open", "frames.ncv", "-k", "k.bin", "-o", "o.mp4", cwd=work)
+    (work / "frames.ncv").unlink()
+    run("seal", ".", "-k", "../k.bin", "--budget", "0.1", "--generator", "chacha20", cwd=work / "frames")
+    assert (work / "frames.ncv").exists()
+
+
+def test_passphrases(work):
+    (work / "phrase").write_text(PHRASE)
+    (work / "wrong").write_text("another sentence")
+    (work / "none").touch()
+    add = ["rekey", "video.ncv", "-k", "k.bin", "--json", "--add-passphrase-file"]
+    assert json.loads(run(*add, "phrase", cwd=work).stdout)["slots"] == ["key", "passphrase"]
+    fails(work, 5, "passphrase", "verify", "video.ncv", "--passphrase-file", "wrong")
+    fails(work, 2, "empty", "verify", "video.ncv", "--passphrase-file", "none")
+    fails(work, 2, "empty", "verify", "video.ncv", env={"NCIPHER_PASSPHRASE": ""})
+    fails(work, 2, "terminal", "open", "video.ncv", "--passphrase", "-o", "n.mp4")
+    run("verify", "video.ncv", "--passphrase-file", "phrase", cwd=work)
+
+
+def test_a_slot_that_is_not_there_is_not_removed(work):
+    fails(work, 2, "slot", "rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "5", "--add-key", "other.bin")
+    fails(work, 2, "slot", "rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "0")
+    run("rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "0", "--add-key", "other.bin", cwd=work)
+    fails(work, 5, "no key slot", "verify", "video.ncv", "-k", "k.bin")
+
+
+def test_a_world_readable_key_is_warned_about(work):
+    (work / "k.bin").chmod(0o644)
+    assert "chmod 600" in run("verify", "video.ncv", "-k", "k.bin", cwd=work).stderr
+
+
+def test_no_key_says_what_to_pass(work):
+    for arguments in (["open", "video.ncv", "-o", "n.mp4"], ["seal", "video.mp4", "-o", "n.ncv"]):
+        fails(work, 2, "pass --key FILE or --passphrase", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "arguments"),
+    [
+        ("--preset", ["seal", "video.mp4", "-k", "k.bin", "--presett", "fast"]),
+        ("'seal'", ["sael", "video.mp4"]),
+        ("missing argument", ["open"]),
+        ("did you mean feistel?", ["seal", "video.mp4", "-k", "k.bin", "-o", "n.ncv", "--generator", "fiestel"]),
+        ("NAME=NUMBER", ["seal", "video.mp4", "-k", "k.bin", "-o", "n.ncv", "-O", "nconv"]),
+        ("--budget", ["seal", "video.mp4", "-k", "k.bin", "--budget", "soon"]),
+        ("both an input and the output", ["open", "video.ncv", "-k", "k.bin", "-o", "link.mp4", "--force"]),
+        ("both an input and the output", ["open", "video.ncv", "-k", "k.bin", "-o", "soft.mp4", "--force"]),
+        ("both an input and the output", ["seal", "video.mp4", "-k", "k.bin", "-o", "video.mp4", "--force"]),
+        ("folder of absent", ["open", "video.ncv", "-k", "k.bin", "-o", "absent/n.mp4"]),
+        ("no device", ["open", "video.ncv", "-k", "k.bin", "-o", "n.mp4", "--device", "tpu"]),
+        ("avi", ["open", "video.ncv", "-k", "k.bin", "-o", "n.avi"]),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(work, sentence, arguments):
+    os.link(work / "video.ncv", work / "link.mp4")
+    (work / "soft.mp4").symlink_to("video.ncv")
+    fails(work, 2, sentence, *arguments)
+
+
+def test_a_wrong_argument_with_json_is_an_object(work):
+    error = json.loads(run("seal", "--nonsense", "--json", cwd=work, code=2).stdout)
+    assert set(error) == {"error", "hint", "exit_code"}
+    assert error["exit_code"] == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(work):
+    (work / "closed").mkdir(mode=0o500)
+    fails(work, 2, "may not be written", "open", "video.ncv", "-k", "k.bin", "-o", "closed/n.mp4")
+
+
+def test_a_full_or_closed_stdout_is_one_sentence(work):
+    arguments = [NCIPHER, "open", "video.ncv", "-k", "k.bin", "-o", "-", "-q"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(arguments, cwd=work, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [NCIPHER, "info", "video.ncv", "--json"],
+            cwd=work,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "ncipher: error: the system reports: no space left on device\n"
+    with subprocess.Popen(arguments, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_verify_names_the_damage(work):
+    data = bytearray((work / "video.ncv").read_bytes())
+    data[-3000] ^= 1
+    (work / "video.ncv").write_bytes(data)
+    report = json.loads(run("verify", "video.ncv", "-k", "k.bin", "--json", cwd=work, code=4).stdout)
+    assert report["whole"] is False
+    assert "chunk" in report["problems"][0]["message"]
+
+
+def test_force_overwrites(work):
+    shutil.copy(work / "k.bin", work / "old.bin")
+    run("keygen", "k.bin", "--force", cwd=work)
+    assert (work / "k.bin").read_bytes() != (work / "old.bin").read_bytes()
+    assert (work / "k.bin").stat().st_mode & 0o777 == 0o600
+    run("open", "video.ncv", "-k", "old.bin", "--force", "-o", "video.mp4", cwd=work)
+
+
+def test_every_command_shows_an_example(tmp_path):
+    for command in ("keygen", "seal", "open", "info", "verify", "rekey", "demo"):
+        assert f"ncipher {command}" in run(command, "--help", cwd=tmp_path).stdout.partition("Example:")[2]
