@@ -86,18 +86,18 @@ class LatentCoder:
                 continue
             context = band_context(band, current, self._previous)
             tables = self._tables[band]
-            level_bits, flag_bits = tables.levels.cost_bits(), tables.flags.cost_bits()
-            rest = np.zeros_like(context.base) if self._previous is None else self._previous[part]
-            levels, cost = _choose(target[part], rest, context.symbol, context.base, level_bits, rate_weight)
-            coded = cost.sum(axis=0) + rate_weight * flag_bits[context.flag, 1]
-            skipped = ((target[part] - rest) ** 2).sum(axis=0) + rate_weight * flag_bits[context.flag, 0]
+            contexts, base = context.levels(np.ones(self._grid, dtype=np.bool_))
+            wanted = target[part].reshape(base.shape)
+            rest = np.zeros_like(base) if self._previous is None else self._previous[part].reshape(base.shape)
+            levels, cost = _choose(wanted, rest, contexts, base, tables.levels.cost_bits(), rate_weight)
+            flag_contexts, flag_bits = context.flag.reshape(-1), tables.flags.cost_bits()
+            coded = cost.sum(axis=0) + rate_weight * flag_bits[flag_contexts, 1]
+            skipped = ((wanted - rest) ** 2).sum(axis=0) + rate_weight * flag_bits[flag_contexts, 0]
             flags = coded < skipped
-            current[part] = np.where(flags, levels, rest)
-            flag_contexts, flag_symbols = context.flag.reshape(-1), flags.reshape(-1).astype(np.int64)
-            encoder.add(flag_contexts, flag_symbols, tables.flags.counts)
-            tables.flags.update(flag_contexts, flag_symbols)
-            coded_levels = (levels - context.base)[:, flags].reshape(-1)
-            self._put(encoder, band, context.symbol[:, flags].reshape(-1), coded_levels)
+            current[part] = np.where(flags, levels, rest).reshape(current[part].shape)
+            encoder.add(flag_contexts, flags.astype(np.int64), tables.flags.counts)
+            tables.flags.update(flag_contexts, flags.astype(np.int64))
+            self._put(encoder, band, contexts[:, flags].reshape(-1), (levels - base)[:, flags].reshape(-1))
         self._previous = current
         return CodedFrame(encoder.to_bytes(), current)
 
@@ -120,8 +120,8 @@ class LatentCoder:
             flags = flag_symbols.reshape(self._grid).astype(bool)
             if self._previous is not None:
                 current[part] = self._previous[part]
-            levels = self._get(decoder, band, context.symbol[:, flags].reshape(-1))
-            base = context.base[:, flags]
+            contexts, base = context.levels(flags)
+            levels = self._get(decoder, band, contexts.reshape(-1))
             current[part][:, flags] = np.clip(base + levels.reshape(base.shape), -VALUE_LIMIT, VALUE_LIMIT)
         self._previous = current
         return current

@@ -43,13 +43,23 @@ FLAG_CONTEXTS = 2 * _PLACES
 class BandContext:
     """Contexts of one band of one frame.
 
-    place: (h, w) activity-change pair, the context of the block flags. flag: place, offset for inter frames.
-    symbol: (k, h, w) table rows. base: (k, h, w) what a level of 0 stands for.
+    flag: (h, w), of the block flags. previous: (k, h, w) latents of the band in the previous frame, or None.
     """
 
     flag: IntArray
-    symbol: IntArray
-    base: IntArray
+    previous: IntArray | None
+    _channels: int
+
+    def levels(self, blocks: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
+        """(contexts, base), (k, n) each, of the n chosen blocks: table rows, and what a level of 0 stands for."""
+        place = self.flag[blocks]
+        if self.previous is None:
+            contexts = place * _HALVES + _halves(self._channels)
+            return contexts, np.zeros(contexts.shape, dtype=np.int64)
+        before = self.previous[:, blocks]
+        near = np.clip(before, -_NEAR, _NEAR)
+        inter = (near + _NEAR) * _PLACES + (place - _PLACES)
+        return FIRST_CONTEXTS + inter * _HALVES + _halves(self._channels), before - near
 
 
 def _box_sum(plane: IntArray) -> IntArray:
@@ -61,7 +71,7 @@ def _box_sum(plane: IntArray) -> IntArray:
 
 
 def _halves(size: int) -> IntArray:
-    return (np.arange(size) >= (size + 1) // 2).astype(np.int64)[:, None, None]
+    return (np.arange(size) >= (size + 1) // 2).astype(np.int64)[:, None]
 
 
 def band_context(band: int, current: IntArray, previous: IntArray | None) -> BandContext:
@@ -73,17 +83,13 @@ def band_context(band: int, current: IntArray, previous: IntArray | None) -> Ban
         skip_dc = max(lower, BAND_EDGES[1])
         energy = np.abs(current[skip_dc:start]).sum(axis=0) if start > skip_dc else np.zeros(grid, dtype=np.int64)
         place = _bucket(energy, _FIRST_ACTIVITY) * _BUCKETS + _bucket(_box_sum(energy), _FIRST_SPREAD)
-        symbol = place * _HALVES + _halves(stop - start)
-        return BandContext(flag=place, symbol=symbol, base=np.zeros(symbol.shape, dtype=np.int64))
+        return BandContext(place, None, stop - start)
     before = previous[start:stop]
     moved = np.abs(current[lower:start] - previous[lower:start]).sum(axis=0)
     energy = np.abs(before).sum(axis=0)
     activity = _bucket(_box_sum(energy) + 2 * energy, _ACTIVITY)
     change = _bucket(_box_sum(moved) + 3 * moved, _CHANGE)
-    place = activity * _BUCKETS + change
-    near = np.clip(before, -_NEAR, _NEAR)
-    symbol = FIRST_CONTEXTS + ((near + _NEAR) * _PLACES + place) * _HALVES + _halves(stop - start)
-    return BandContext(flag=_PLACES + place, symbol=symbol, base=before - near)
+    return BandContext(_PLACES + activity * _BUCKETS + change, before, stop - start)
 
 
 def _bucket(values: IntArray, edges: NDArray[np.int64]) -> IntArray:

@@ -224,17 +224,16 @@ def _linear_frames(
     prefix = first[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
     colour, step = Colour.from_bytes(prefix[:COLOUR_BYTES]), _step(prefix[COLOUR_BYTES])
 
-    def latents(index: int) -> Tensor:
-        return torch.from_numpy(coder.decode(unmasked(index) if index else first[_PREFIX_BYTES:]))
-
-    with ThreadPoolExecutor(max_workers=1) as worker:  # entropy decoding runs one frame ahead of the networks
-        ahead = worker.submit(latents, 0)
+    # Entropy decoding runs one frame ahead of the networks. It is numpy alone: torch in a second thread would bring a
+    # second pool of threads, and the two would fight for the cores.
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        ahead = worker.submit(coder.decode, first[_PREFIX_BYTES:])
         for index in range(stop):
-            decoded = ahead.result()
+            latents = ahead.result()
             if index + 1 < stop:
-                ahead = worker.submit(latents, index + 1)
+                ahead = worker.submit(coder.decode, unmasked(index + 1))
             if index >= start:
-                yield index, synthesise(decoded.float()[None] * step, colour)
+                yield index, synthesise(torch.from_numpy(latents.astype(np.float32))[None] * step, colour)
 
 
 def _shown(
