@@ -51,7 +51,8 @@ class AutoencoderConfig:
 
     nconv: filters of every layer. length: N, the steps from z0 to its target. steps: training steps.
     window: how many of the last steps gradients flow through. remedies: triangle-wave activations with a larger
-    gain, truncated gradients and a hinge on the distances inside the window; without them it is the plain recipe,
+    gain, gradients cut to the window and clipped at every step, and a hinge on the
+    distances in it; without them it is the plain recipe,
     ReLU and a (piecewise linear) sigmoid, which collapses. train_on_key: start training from the secret z0, as the
     paper has it; by default training starts from a public random latent, since g is public and may reveal what it
     was trained on.
@@ -260,7 +261,7 @@ class _Trainable(torch.nn.Module):
         return [
             (
                 _through(torch.round, (w * _WEIGHT_UNIT).clamp(-layer.weight_limit, layer.weight_limit)),
-                _through(torch.round, (b * (_QUARTER)).clamp(-_BIAS_LIMIT, _BIAS_LIMIT)),
+                _through(torch.round, (b * _QUARTER).clamp(-_BIAS_LIMIT, _BIAS_LIMIT)),
             )
             for w, b, layer in zip(self.weights, self.biases, self.layers, strict=True)
         ]
@@ -304,6 +305,8 @@ def _fit(
         visited = []
         for _ in range(config.length - free):
             x = network.step(x, parameters)
+            if config.remedies:
+                x.register_hook(_clip)  # type: ignore[no-untyped-call]
             visited.append(x)
         loss = ((x - target) / 256).square().mean()
         if config.remedies:
@@ -311,10 +314,16 @@ def _fit(
             near = (rows[:, None] - rows[None]).square().mean(2)[~torch.eye(len(visited), dtype=torch.bool)]
             loss = loss + 6 * F.relu(checks.IDEAL_DISTANCE - near).mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         progress((index + 1) / config.steps)
+
+
+def _clip(gradient: Tensor) -> Tensor:
+    """Scale a state's gradient to norm 1 at most: it grows with every step of a chaotic walk, soon past any float."""
+    clipped: Tensor = gradient / gradient.norm().clamp(min=1.0)
+    return clipped
 
 
 def _surround(x: Tensor, layer: _Layer) -> Tensor:

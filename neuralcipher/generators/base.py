@@ -32,8 +32,7 @@ class Generator(Protocol):
         """Make, or train, a generator for latents of `shape`.
 
         seed: 32 public bytes, the only source of randomness. z0: (C, H, W) uint8, the start latent; only a
-        generator whose paper trains on it looks at it. progress: called with the fraction done, 0..1; may
-        raise.
+        generator whose paper trains on it looks at it. progress: called with the fraction done, 0..1; may raise.
         Raises CheckFailedError if the result fails its own checks.
         """
         ...
@@ -48,8 +47,7 @@ class Generator(Protocol):
         ...
 
     def next_latent(self, z: Tensor) -> Tensor:
-        """Advance by one step. z: (..., C, H, W) uint8, any batch in front; returns the same shape and
-        dtype."""
+        """Advance by one step. z: (..., C, H, W) uint8, any batch in front; returns the same shape and dtype."""
         ...
 
     def to(self, device: torch.device) -> Generator:
@@ -77,8 +75,7 @@ class Keystream:
         return self.generator.shape
 
     def latent(self, index: int) -> Tensor:
-        """Return z_index, (C, H, W) uint8; index counts from 1, since z_0 itself is the key and masks
-        nothing."""
+        """Return z_index, (C, H, W) uint8; index counts from 1, since z_0 itself is the key and masks nothing."""
         if index < 1:
             raise ShapeError("latents count from 1: z_0 is the key")
         if index < self._index:
@@ -96,8 +93,7 @@ class Keystream:
             index += 1
 
     def mask(self, index: int, count: int) -> bytes:
-        """The first `count` bytes of z_index in (C, H, W) order. Raises ShapeError if z is smaller than
-        that."""
+        """The first `count` bytes of z_index in (C, H, W) order. Raises ShapeError if z is smaller than that."""
         flat = self.latent(index).reshape(-1)
         if count > flat.numel():
             raise ShapeError(f"a latent of {flat.numel()} bytes cannot mask {count} bytes")
@@ -108,8 +104,7 @@ class Keystream:
 
 
 def check_shape(shape: Shape, *, smallest: int) -> Shape:
-    """Return `shape` as three plain ints. Raises ShapeError unless they are positive and hold `smallest`
-    bytes or
+    """Return `shape` as three plain ints. Raises ShapeError unless they are positive and hold `smallest` bytes or
     more, LimitError above 64 MiB."""
     if len(shape) != 3 or min(shape) < 1:
         raise ShapeError(f"a latent shape is three positive sizes (C, H, W), not {tuple(shape)}")

@@ -1,5 +1,4 @@
-"""A standard keystream behind the generator interface: the reference, and the control that every test must
-pass."""
+"""A standard keystream behind the generator interface: the reference, and the control that every test must pass."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ _KEY_BYTES = 32
 
 @register("chacha20")
 class ChaCha20Generator:
-    """g(z) = ChaCha20 keystream under the key SHA-256(domain || seed || z), nonce and counter zero. Not
-    neural.
+    """g(z) = ChaCha20 keystream under the key SHA-256(domain || seed || z), nonce and counter zero. Not neural.
 
     One state, one key: a key is used for a single latent, so the zero nonce never repeats under a key.
     Source: RFC 8439 (ChaCha20), FIPS 180-4 (SHA-256).
@@ -34,8 +32,7 @@ class ChaCha20Generator:
     name: ClassVar[str] = "chacha20"
 
     def __init__(self, shape: Shape, seed: bytes) -> None:
-        """shape: (C, H, W), at least 32 bytes in all, so that the state holds a key. seed: 32 public
-        bytes."""
+        """shape: (C, H, W), at least 32 bytes in all, so that the state holds a key. seed: 32 public bytes."""
         self.shape = check_shape(shape, smallest=_KEY_BYTES)
         self._seed = check_seed(seed)
         self._prefix = hashlib.sha256(_DOMAIN + self._seed)
@@ -50,8 +47,7 @@ class ChaCha20Generator:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> ChaCha20Generator:
-        """Read what `to_bytes` wrote: a version byte and the seed. Raises PayloadDamagedError on anything
-        else."""
+        """Read what `to_bytes` wrote: a version byte and the seed. Raises PayloadDamagedError on anything else."""
         if len(data) != 1 + SEED_BYTES or data[0] != _VERSION:
             raise PayloadDamagedError("the chacha20 generator section is damaged")
         return cls(shape, data[1:])

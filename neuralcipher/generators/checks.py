@@ -33,8 +33,7 @@ class NoncyclicReport:
     """Fig. 4 of the paper as numbers, over z_1..z_N.
 
     min_distance, mean_distance: of the off-diagonal mean squared distances, values/256 in [0, 1).
-    threshold: what min_distance must reach. repeated: whether a state, z_0 included, came back. ok: the
-    verdict.
+    threshold: what min_distance must reach. repeated: whether a state, z_0 included, came back. ok: the verdict.
     """
 
     min_distance: float
@@ -49,10 +48,8 @@ class NoncyclicReport:
 class AvalancheReport:
     """What one flipped bit changes after one step, over all flips.
 
-    byte_fraction: bytes that differ (NPCR), 255/256 when ideal. bit_fraction: bits that differ, 1/2 when
-    ideal.
-    worst_byte_fraction: of the worst flip. ok: byte fraction not below its exact null by 6 standard
-    deviations.
+    byte_fraction: bytes that differ (NPCR), 255/256 when ideal. bit_fraction: bits that differ, 1/2 when ideal.
+    worst_byte_fraction: of the worst flip. ok: byte fraction not below its exact null by 6 standard deviations.
     """
 
     byte_fraction: float
@@ -73,8 +70,7 @@ def noncyclic(generator: Generator, z0: Tensor, steps: int = 1000) -> NoncyclicR
     """Walk z_1..z_steps from z0: no state may repeat, and no two may be close.
 
     z0: (C, H, W) uint8. Distances use at most 8,192 positions, evenly spaced; repeats are found on all bytes.
-    The bar is 0.85 of the ideal 1/6, or 6.5 standard deviations below it where a small latent makes that
-    lower:
+    The bar is 0.85 of the ideal 1/6, or 6.5 standard deviations below it where a small latent makes that lower:
     independent uniform latents of fewer than about 2,600 bytes would miss 0.85 by chance.
     Raises ShapeError if z0 does not fit, UsageError for fewer than 2 steps or more than 100,000.
     Source: Neural Video Encoding, Fig. 4.
@@ -100,8 +96,7 @@ def noncyclic(generator: Generator, z0: Tensor, steps: int = 1000) -> NoncyclicR
 
 
 def distances(latents: Tensor) -> tuple[float, float]:
-    """Smallest and mean off-diagonal mean squared distance of rows (N, D) uint8, values/256; memory O(512 N
-    + N D)."""
+    """Smallest and mean off-diagonal mean squared distance of rows (N, D) uint8, values/256; memory O(512 N + N D)."""
     count, size = latents.shape
     # Exact: centred bytes are integers of at most 2**7, D <= 8192 of their products stay far below 2**53,
     # and below 2**24 only by luck, hence float64.
@@ -122,8 +117,7 @@ def distances(latents: Tensor) -> tuple[float, float]:
 def avalanche(generator: Generator, z: Tensor, flips: int = 16, seed: int = 0) -> AvalancheReport:
     """Flip one bit of z, `flips` times at spread places, and compare one step.
 
-    z: (C, H, W) uint8. The places are a fixed function of `seed`: one in each of `flips` equal parts of the
-    latent.
+    z: (C, H, W) uint8. The places are a fixed function of `seed`: one in each of `flips` equal parts of the latent.
     Null: a byte differs with probability 255/256, independently (exact for a random function).
     Raises ShapeError if z does not fit, UsageError if flips is not in 1..size.
     """
@@ -149,8 +143,7 @@ def avalanche(generator: Generator, z: Tensor, flips: int = 16, seed: int = 0) -
 
 
 def uniformity(data: bytes) -> UniformityReport:
-    """Chi-square of the 256 byte values of `data`. Raises UsageError below 1,280 bytes, where the null is
-    not chi-square."""
+    """Chi-square of the 256 byte values of `data`. Raises UsageError below 1,280 bytes: too few."""
     if len(data) < 5 * 256:
         raise UsageError(f"a chi-square over 256 values needs at least 1280 bytes, not {len(data)}")
     counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
@@ -160,8 +153,7 @@ def uniformity(data: bytes) -> UniformityReport:
 
 
 def chi_square_survival(value: float, degrees: int) -> float:
-    """P(X > value) for X chi-square distributed: the regularised upper incomplete gamma function Q(k/2,
-    x/2)."""
+    """P(X > value) for X chi-square distributed: the regularised upper incomplete gamma function Q(k/2, x/2)."""
     half = torch.tensor(degrees / 2, dtype=torch.float64)
     return float(torch.special.gammaincc(half, torch.tensor(value / 2, dtype=torch.float64)))
 

@@ -34,8 +34,7 @@ def words(seed: bytes, label: str, count: int) -> NDArray[np.uint64]:
 
 
 def permutation(seed: bytes, label: str, count: int) -> NDArray[np.int64]:
-    """A permutation of 0..count-1: the stable argsort of 64-bit words, so that ties cannot depend on the
-    sort."""
+    """A permutation of 0..count-1: the stable argsort of 64-bit words, so that ties cannot depend on the sort."""
     return np.argsort(words(seed, label, count), kind="stable").astype(np.int64)
 
 

@@ -1,5 +1,4 @@
-"""The default generator: a neural additive coupling over Z_256, exact, invertible, near the speed of its
-convolutions.
+"""The default generator: a neural additive coupling over Z_256, exact, invertible, near the speed of its convolutions.
 
 Exact because its activations have 8 significant bits and its weights 3: see `integer_ops`.
 """
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -51,11 +50,11 @@ class FeistelConfig:
     """Additive coupling generator over Z_256.
 
     rounds: couplings per step; 4 are needed for full diffusion (docs/generators.md), default 8.
-    hidden: channels of the coupling network, default 16.
+    hidden: channels of the coupling network, default 8, as many as the paper's g has filters.
     """
 
     rounds: int = 8
-    hidden: int = 16
+    hidden: int = 8
 
     def __post_init__(self) -> None:
         if not 1 <= self.rounds <= MAX_ROUNDS:
@@ -81,10 +80,8 @@ class Grid:
     def fold(cls, size: int) -> Grid:
         """Fewest channels that let one changed byte reach the whole half in two couplings.
 
-        A byte reaches 9x9 pixels of c bytes; scattered by words, these reach 81 pixels each, so that 6561 c
-        / word
-        pixels are hit, with repeats, among size / c. Eight hits a pixel leave exp(-8) = 0.03 % of them
-        untouched.
+        A byte reaches 9x9 pixels of c bytes; scattered by words, these reach 81 pixels each, so that 6561 c / word
+        pixels are hit, with repeats, among size / c. Eight hits a pixel leave exp(-8) = 0.03 % of them untouched.
         """
         word = 1 if size % 2 else 2
         channels = 8
@@ -96,8 +93,7 @@ class Grid:
         return cls(channels, height, -(-pixels // height), size, word)
 
     def gather(self, order: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Word index for every word of the padded grid (height + 8, width + 8, channels): fold, permute,
-        wrap."""
+        """Word index for every word of the padded grid (height + 8, width + 8, channels): fold, permute, wrap."""
         per_pixel = self.channels // self.word
         rows = np.arange(-_PAD, self.height + _PAD) % self.height
         columns = np.arange(-_PAD, self.width + _PAD) % self.width
@@ -111,16 +107,15 @@ class Grid:
 class Coupling:
     """One round's public function U: Z_256^size -> Z_256^size.
 
-    gather: (words of the padded grid,) int32. first: (hidden, channels, 3, 3), second: (channels, hidden, 3,
-    3),
-    integers in -7..7 carried in the compute dtype. rounder: 1.5 * 2**23, as many as the wider layer has
-    channels.
+    gather: (words of the padded grid,) int32. first: (hidden, channels, 3, 3), second: (channels, hidden, 3, 3),
+    integers in -7..7 carried in the compute dtype. first_rounder, second_rounder: 1.5 * 2**23, one a filter.
     """
 
     gather: Tensor
     first: Tensor
     second: Tensor
-    rounder: Tensor
+    first_rounder: Tensor
+    second_rounder: Tensor
 
 
 @register("feistel")
@@ -128,8 +123,7 @@ class FeistelGenerator:
     """g: rounds of b += U(a) mod 256, a and b changing roles, with U two small integer convolutions.
 
     U(a) folds a public permutation of a into a (channels, height, width) grid with circular edges, takes
-    h = conv3x3(a), t = top byte of v + K v**2 mod 2**32 with v = h + 0x4B400000, and u = conv3x3(t) // 16
-    mod 256.
+    h = conv3x3(a), t = top byte of v + K v**2 mod 2**32 with v = h + 0x4B400000, and u = conv3x3(t) // 16 mod 256.
     A permutation of the state for any U: it cannot collapse, and whoever has a state can step back.
     Source: Neural Video Encoding, eq. 5; NICE (Dinh et al., 2014) for the coupling; RC6 for the quadratic.
     """
@@ -147,8 +141,7 @@ class FeistelGenerator:
     ) -> None:
         """Derive weights and permutations; runs no check, unlike `create`.
 
-        shape: (C, H, W), an even number of bytes, 256 or more. counter: which of the weights derived from
-        `seed`.
+        shape: (C, H, W), an even number of bytes, 256 or more. counter: which of the weights derived from `seed`.
         dtype: float32 or float64, which give the same bits. Raises ShapeError, LimitError, UsageError.
         """
         self.shape = check_shape(shape, smallest=MIN_STATE_BYTES)
@@ -192,8 +185,7 @@ class FeistelGenerator:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> FeistelGenerator:
-        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong
-        shape."""
+        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong shape."""
         if len(data) != _LAYOUT.size:
             raise PayloadDamagedError(f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}")
         version, rounds, hidden, counter, seed = _LAYOUT.unpack(data)
@@ -219,36 +211,30 @@ class FeistelGenerator:
         return self._walk(z, forward=True)
 
     def previous_latent(self, z: Tensor) -> Tensor:
-        """Step back exactly: previous_latent(next_latent(z)) == z. Same shapes, dtypes and errors as
-        `next_latent`."""
+        """Step back exactly: previous_latent(next_latent(z)) == z. Same shapes, dtypes and errors as `next_latent`."""
         return self._walk(z, forward=False)
 
     def to(self, device: torch.device) -> FeistelGenerator:
         """Move weights and permutations to `device`; returns self."""
         for coupling in self.couplings:
-            coupling.gather = coupling.gather.to(device)
-            coupling.first = coupling.first.to(device)
-            coupling.second = coupling.second.to(device)
-            coupling.rounder = coupling.rounder.to(device)
+            for part in fields(coupling):
+                setattr(coupling, part.name, getattr(coupling, part.name).to(device))
         return self
 
     def coupling_output(self, half: Tensor, index: int) -> Tensor:
         """U of round `index`. half: (batch, size / 2) uint8, contiguous; returns the same shape and dtype."""
         grid, coupling = self.grid, self.couplings[index]
-        batch = half.shape[0]
         words = half.view(_WORD_DTYPES[grid.word])
-        padded = words.new_empty((batch, coupling.gather.numel()))
-        for item in range(batch):
-            # One row at a time: index_select along the only axis is several times faster than along the
-            # second.
-            torch.index_select(words[item], 0, coupling.gather, out=padded[item])
-        x = padded.view(torch.uint8).view(batch, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels)
-        v = exact_convolve(x.to(self.dtype).permute(0, 3, 1, 2), coupling.first, coupling.rounder[: self.config.hidden])
+        # One row at a time: index_select along the only axis is several times faster than along the second.
+        rows = [row.index_select(0, coupling.gather) for row in words.unbind()]
+        x = (rows[0] if len(rows) == 1 else torch.cat(rows)).view(torch.uint8)
+        x = x.view(-1, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels).to(self.dtype)
+        v = exact_convolve(x.permute(0, 3, 1, 2), coupling.first, coupling.first_rounder)
         v.addcmul_(v, v, value=_MULTIPLIER)
         v >>= 24
-        u = exact_convolve(v.to(self.dtype), coupling.second, coupling.rounder[: grid.channels], dilation=_DILATION)
+        u = exact_convolve(v.to(self.dtype), coupling.second, coupling.second_rounder, dilation=_DILATION)
         u >>= 4
-        return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(batch, -1)[:, : grid.size]
+        return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(half.shape[0], -1)[:, : grid.size]
 
     @torch.no_grad()
     def _walk(self, z: Tensor, *, forward: bool) -> Tensor:
@@ -272,12 +258,12 @@ class FeistelGenerator:
             torch.from_numpy(grid.gather(order)),
             torch.from_numpy(first).to(self.dtype).contiguous(memory_format=torch.channels_last),
             torch.from_numpy(second).to(self.dtype).contiguous(memory_format=torch.channels_last),
-            torch.full((max(hidden, grid.channels),), ROUNDER_FLOAT, dtype=self.dtype),
+            torch.full((hidden,), ROUNDER_FLOAT, dtype=self.dtype),
+            torch.full((grid.channels,), ROUNDER_FLOAT, dtype=self.dtype),
         )
 
     def _passes(self) -> bool:
-        """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the
-        weights."""
+        """Avalanche, uniformity and a short noncyclic walk, from a public latent: z0 must not steer the weights."""
         size = 2 * self.grid.size
         z = torch.frombuffer(bytearray(expand(self.seed, "feistel check", size)), dtype=torch.uint8).view(self.shape)
         if not checks.avalanche(self, z, flips=8).ok or not checks.noncyclic(self, z, 16).ok:

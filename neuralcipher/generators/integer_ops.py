@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ROUNDER = 0x4B400000
-"""The bits of float32 1.5 * 2**23: that float plus an integer |h| < 2**22 has the bits ROUNDER + h, without
-rounding."""
+"""The bits of float32 1.5 * 2**23: that float plus an integer |h| < 2**22 has the bits ROUNDER + h, exactly."""
 
 ROUNDER_FLOAT = float(3 << 22)
 
@@ -31,8 +30,7 @@ _onednn_available: Callable[[], bool] = torch.backends.mkldnn.is_available
 def exact_convolve(x: Tensor, weight: Tensor, rounder: Tensor, *, dilation: int = 1, stride: int = 1) -> Tensor:
     """3x3 convolution without padding: ROUNDER + h as int32, laid out as channels_last.
 
-    x: (N, C, H, W) and weight: (D, C, 3, 3), integers in float32 or float64 as the module says, |sums| <
-    2**22.
+    x: (N, C, H, W) and weight: (D, C, 3, 3), integers in float32 or float64 as the module says, |sums| < 2**22.
     rounder: (D,) of 1.5 * 2**23, plus an integer bias if wanted. Call it with autocast switched off.
     """
     if x.is_cpu and torch.backends.mkldnn.enabled and _onednn_available():
