@@ -10,7 +10,6 @@ Everything is imported when it is first used, so that `import neuralcipher` is i
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from neuralcipher.pipeline.options import SealOptions
     from neuralcipher.pipeline.sealing import seal
 
-__version__ = version("neuralcipher")
+    __version__: str
 
 _HOMES = {
     "Bundle": ("neuralcipher.container", "BundleReader"),
@@ -48,6 +47,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("neuralcipher")
     if name not in _HOMES:
         raise AttributeError(f"module 'neuralcipher' has no attribute {name!r}")
     module, attribute = _HOMES[name]

@@ -12,13 +12,13 @@ import typer
 
 from neuralcipher.cli import demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
 
 app = typer.Typer(
     name="ncipher",
     help="Seal a video into small neural networks that only a key holder can play.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich help costs more than all the rest of `ncipher --help`
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -69,7 +69,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
-    prepare()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     as_json = "--json" in sys.argv

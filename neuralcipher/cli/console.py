@@ -11,15 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from neuralcipher.errors import NeuralCipherError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from neuralcipher.pipeline.options import Progress as Report
     from neuralcipher.pipeline.options import ProgressCallback
 
@@ -32,18 +31,35 @@ _STAGES = {
     "writing": "writing",
 }
 
-stderr = Console(stderr=True, highlight=False)
-stdout = Console(highlight=False)
+
+@lru_cache(maxsize=1)
+def messages() -> Console:
+    """The console behind stderr; rich is imported when the first message is shown, so that --help need not wait."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _show(style: str, label: str, text: str) -> None:
+    from rich.text import Text
+
+    messages().print(Text.assemble((label, style), text), soft_wrap=True)
+
+
+def result(line: str) -> None:
+    """One line of the result on stdout."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def tell(sentence: str) -> None:
     """A message that is not a result."""
-    stderr.print(f"ncipher: {escape(sentence)}", soft_wrap=True)
+    _show("", "ncipher: ", sentence)
 
 
 def warn(sentence: str) -> None:
     """Something that the user should know before relying on the result."""
-    stderr.print(f"[yellow]ncipher: warning:[/] {escape(sentence)}", soft_wrap=True)
+    _show("yellow", "ncipher: warning: ", sentence)
 
 
 def print_error(error: NeuralCipherError, *, as_json: bool) -> None:
@@ -51,15 +67,14 @@ def print_error(error: NeuralCipherError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
         return
-    stderr.print(f"[red]ncipher: error:[/] {escape(error.message)}", soft_wrap=True)
+    _show("red", "ncipher: error: ", error.message)
     if error.hint:
-        stderr.print(f"  hint: {escape(error.hint)}", soft_wrap=True)
+        _show("", "  hint: ", error.hint)
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
     """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(fields, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
+    result(json.dumps(fields, ensure_ascii=True))
 
 
 def size_text(size_bytes: float) -> str:
@@ -82,7 +97,7 @@ def progress_line(*, quiet: bool) -> Iterator[ProgressCallback]:
     """A callback that shows how the work goes on."""
     if quiet:
         yield lambda report: None
-    elif stderr.is_terminal:
+    elif messages().is_terminal:
         with _live_line() as callback:
             yield callback
     else:
@@ -91,6 +106,8 @@ def progress_line(*, quiet: bool) -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _live_line() -> Iterator[ProgressCallback]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -98,7 +115,7 @@ def _live_line() -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[details]}"),
     )
-    with Progress(*columns, console=stderr, transient=True) as line:
+    with Progress(*columns, console=messages(), transient=True) as line:
         task = line.add_task("starting", total=1.0, details="")
         stage = ""
 

@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuralcipher.cli.console import stderr, warn
+from neuralcipher.cli.console import messages, warn
 from neuralcipher.errors import UsageError
-from neuralcipher.keys import Credential, Key, Passphrase, key_file_warning
+
+if TYPE_CHECKING:
+    from neuralcipher.keys import Credential, Key, Passphrase
 
 KeyOption = Annotated[
     list[Path] | None, typer.Option("--key", "-k", help="Key file; may be given more than once.", show_default=False)
@@ -28,6 +30,8 @@ _PHRASE_VARIABLE = "NCIPHER_PASSPHRASE"
 
 def read_key(path: Path) -> Key:
     """Read a key file, warning about one that others can read."""
+    from neuralcipher.keys import Key, key_file_warning
+
     key = Key.read(path)
     warning = key_file_warning(path)
     if warning:
@@ -37,13 +41,15 @@ def read_key(path: Path) -> Key:
 
 def ask_passphrase(*, confirm: bool) -> Passphrase:
     """Ask at the terminal, twice if `confirm`. Raises UsageError without a terminal."""
+    from neuralcipher.keys import Passphrase
+
     if not sys.stdin.isatty():
         raise UsageError(
             "a passphrase cannot be asked for without a terminal",
             hint=f"pass --passphrase-file or set {_PHRASE_VARIABLE}",
         )
-    first = stderr.input("passphrase: ", password=True)
-    if confirm and stderr.input("once more: ", password=True) != first:
+    first = messages().input("passphrase: ", password=True)
+    if confirm and messages().input("once more: ", password=True) != first:
         raise UsageError("the two passphrases differ", hint="type the same one twice")
     return Passphrase(first)
 
@@ -61,6 +67,8 @@ def credentials(
     confirm: a new passphrase is typed twice. ask: whether a passphrase may be asked for when nothing was given.
     Raises UsageError if there is nothing.
     """
+    from neuralcipher.keys import Passphrase
+
     found: list[Credential] = [read_key(path) for path in keys or []]
     variable = os.environ.get(_PHRASE_VARIABLE)
     if passphrase_file is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuralcipher.cli.console import print_json, progress_line, size_text, stdout, tell
+from neuralcipher.cli.console import print_json, progress_line, size_text, tell
+from neuralcipher.cli.process import prepare
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +29,7 @@ def demo(
 
     Example: ncipher demo
     """
+    prepare()
     import neuralcipher
     from neuralcipher.keys import Key
     from neuralcipher.pipeline.opening import open_bundle
@@ -80,7 +82,9 @@ def demo(
             }
         )
         return
-    stdout.print(_table(rows))
+    from rich.console import Console
+
+    Console().print(_table(rows))
 
 
 def _new_folder(folder: Path | None) -> Path:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from neuralcipher.cli.console import print_json, tell
-from neuralcipher.keys import Key
 
 
 def keygen(
@@ -20,6 +19,8 @@ def keygen(
 
     Example: ncipher keygen k.bin
     """
+    from neuralcipher.keys import Key
+
     Key.generate().write(output, force=force)
     if as_json:
         print_json({"key": str(output)})

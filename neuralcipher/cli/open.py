@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from neuralcipher.cli.console import print_json, progress_line, stdout
+from neuralcipher.cli.console import print_json, progress_line, result
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -18,6 +18,7 @@ from neuralcipher.cli.credentials import (
     credentials,
     takes_passphrase,
 )
+from neuralcipher.cli.process import prepare
 
 
 def open_(
@@ -44,6 +45,7 @@ def open_(
     if output is not None and output != "-" and not output.endswith(os.sep):
         check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
+    prepare()
     from neuralcipher.pipeline.opening import open_bundle, open_stream
 
     with progress_line(quiet=quiet or as_json) as progress:
@@ -54,4 +56,4 @@ def open_(
     if as_json:
         print_json(dataclasses.asdict(report))
     else:
-        stdout.print(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s", soft_wrap=True, markup=False)
+        result(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s")

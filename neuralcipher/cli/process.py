@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
@@ -19,6 +18,8 @@ def prepare() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":
+        import ctypes
+
         try:
             set_option = ctypes.CDLL(None).mallopt
         except (OSError, AttributeError):  # another C library

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuralcipher.cli.console import print_json, stdout, warn
+from neuralcipher.cli.console import print_json, result, warn
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -17,8 +17,11 @@ from neuralcipher.cli.credentials import (
     read_key,
     takes_passphrase,
 )
+from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
-from neuralcipher.keys import Credential, Passphrase
+
+if TYPE_CHECKING:
+    from neuralcipher.keys import Credential
 
 
 def rekey(
@@ -43,6 +46,8 @@ def rekey(
         )
     if rotate and remove_slot is not None:
         raise UsageError("--rotate and --remove-slot do not go together", hint="rotating drops every key not given")
+    from neuralcipher.keys import Passphrase
+
     keys = credentials(key, passphrase, passphrase_file, ask=takes_passphrase(bundle))
     added: list[Credential] = [read_key(path) for path in add_key or []]
     if add_passphrase_file is not None:
@@ -53,7 +58,7 @@ def rekey(
     if as_json:
         print_json({"bundle": str(bundle), "slots": slots})
     else:
-        stdout.print(f"{bundle.name}: {len(slots)} slots ({', '.join(slots)})", soft_wrap=True, markup=False)
+        result(f"{bundle.name}: {len(slots)} slots ({', '.join(slots)})")
 
 
 def _changed(bundle: Path, keys: list[Credential], added: list[Credential], remove: int | None) -> list[str]:
@@ -80,6 +85,8 @@ def _changed(bundle: Path, keys: list[Credential], added: list[Credential], remo
 
 def _rotated(bundle: Path, keys: list[Credential], added: list[Credential]) -> list[str]:
     from neuralcipher.container import BundleReader
+
+    prepare()
     from neuralcipher.pipeline.upkeep import rotate
 
     with BundleReader.open(bundle) as reader:

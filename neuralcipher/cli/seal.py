@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from neuralcipher.cli.console import print_json, progress_line, size_text, stdout, tell, warn
+from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
+from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
 
 
@@ -56,6 +57,7 @@ def seal(
     keys = credentials(key, passphrase, passphrase_file, confirm=True)
     if suite == "bare" and not quiet:
         warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
+    prepare()
     from neuralcipher.pipeline.options import SealOptions
     from neuralcipher.pipeline.sealing import seal as run
 
@@ -87,12 +89,10 @@ def seal(
     if as_json:
         print_json(dataclasses.asdict(report))
         return
-    stdout.print(
+    result(
         f"{report.bundle}: {size_text(report.size_bytes)} for {report.frames} frames of {report.width}x{report.height}"
         f" (raw {size_text(report.raw_bytes)}, file {size_text(report.source_bytes)}), {report.psnr_db:.2f} dB,"
-        f" {report.similarity.split()[0].upper()} {report.ms_ssim:.4f}, {report.seconds:.0f} s",
-        soft_wrap=True,
-        markup=False,
+        f" {report.similarity.split()[0].upper()} {report.ms_ssim:.4f}, {report.seconds:.0f} s"
     )
 
 

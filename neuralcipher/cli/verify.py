@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuralcipher.cli.console import print_json, stdout
+from neuralcipher.cli.console import print_json, result
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -15,6 +15,7 @@ from neuralcipher.cli.credentials import (
     credentials,
     takes_passphrase,
 )
+from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_DAMAGED
 
 
@@ -30,6 +31,7 @@ def verify(
     Example: ncipher verify video.ncv --key k.bin
     """
     keys = credentials(key, passphrase, passphrase_file, ask=takes_passphrase(bundle))
+    prepare()
     from neuralcipher.pipeline.upkeep import verify as run
 
     problems = run(bundle, keys=keys)
@@ -39,11 +41,7 @@ def verify(
     else:
         for problem in problems:
             hit = ", ".join(f"{kind} {segment}" for kind, segment in problem.sections)
-            stdout.print(problem.message + (f" (hits {hit})" if hit else ""), soft_wrap=True, markup=False)
-        stdout.print(
-            f"{bundle.name}: {len(problems)} problems" if problems else f"{bundle.name}: whole",
-            soft_wrap=True,
-            markup=False,
-        )
+            result(problem.message + (f" (hits {hit})" if hit else ""))
+        result(f"{bundle.name}: {len(problems)} problems" if problems else f"{bundle.name}: whole")
     if problems:
         raise typer.Exit(EXIT_DAMAGED)
