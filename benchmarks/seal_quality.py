@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import statistics
 import tempfile
 import time
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+
 import av
 import numpy as np
 
 import neuralcipher
+from neuralcipher.cli.process import prepare
 from neuralcipher.container import BundleReader
 from neuralcipher.pipeline.opening import open_stream
 from neuralcipher.video.quality import psnr_db
@@ -72,9 +77,12 @@ def measure(item: str, seconds: float) -> dict[str, object]:
         with BundleReader.open(bundle) as reader:
             reader.unlock([key])
             sound = reader.section("audio")
-        started = time.perf_counter()
-        open_stream(bundle, Sink(), keys=[key])
-        fps = report.frames / (time.perf_counter() - started)
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            open_stream(bundle, Sink(), keys=[key])
+            times.append(time.perf_counter() - started)
+        fps = report.frames / statistics.median(times)
     probed = probe(path, scale=size, max_frames=FRAMES)
     frames = list(read_frames(path, probed))
     peers = [(crf, *x264(frames, crf)) for crf in range(20, 40, 2)]
@@ -102,6 +110,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    prepare()
     rows = [measure(clip, options.seconds) for clip in options.clips]
     text = json.dumps({"rows": rows}, indent=2)
     print(text)

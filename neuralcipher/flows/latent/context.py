@@ -64,7 +64,8 @@ class BandContext:
 
 def _box_sum(plane: IntArray) -> IntArray:
     """Sum over each 3x3 neighbourhood of (h, w); outside counts 0."""
-    padded = np.pad(plane, 1)
+    padded = np.zeros((plane.shape[0] + 2, plane.shape[1] + 2), dtype=np.int64)
+    padded[1:-1, 1:-1] = plane
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     total: IntArray = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     return total

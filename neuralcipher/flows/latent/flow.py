@@ -6,7 +6,6 @@ import math
 import struct
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,16 +223,10 @@ def _linear_frames(
     prefix = first[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
     colour, step = Colour.from_bytes(prefix[:COLOUR_BYTES]), _step(prefix[COLOUR_BYTES])
 
-    # Entropy decoding runs one frame ahead of the networks. It is numpy alone: torch in a second thread would bring a
-    # second pool of threads, and the two would fight for the cores.
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        ahead = worker.submit(coder.decode, first[_PREFIX_BYTES:])
-        for index in range(stop):
-            latents = ahead.result()
-            if index + 1 < stop:
-                ahead = worker.submit(coder.decode, unmasked(index + 1))
-            if index >= start:
-                yield index, synthesise(torch.from_numpy(latents.astype(np.float32))[None] * step, colour)
+    for index in range(stop):
+        latents = coder.decode(unmasked(index) if index else first[_PREFIX_BYTES:])
+        if index >= start:
+            yield index, synthesise(torch.from_numpy(latents.astype(np.float32))[None] * step, colour)
 
 
 def _shown(

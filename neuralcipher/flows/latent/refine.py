@@ -17,6 +17,7 @@ from neuralcipher.coding.weights import quantise_through, step_exponent
 from neuralcipher.flows.device import training_precision
 
 _FOLD = 2
+_SLOPE = 0.1
 _PIXELS_PER_STEP = 4 * 320 * 184
 _CROP = 192
 _BATCH = 4
@@ -40,8 +41,8 @@ class RefineNetwork(nn.Module):
         """Repair `frame`; all (B, 3, H, W) float32 with even H and W, about [0, 1]. Returns the same shape."""
         planes = torch.cat([frame - 0.5, before - frame, after - frame], dim=1)
         x = F.pixel_unshuffle(planes, _FOLD).contiguous(memory_format=torch.channels_last)
-        x = F.gelu(self.first(x))
-        x = F.gelu(self.middle(x))
+        x = F.leaky_relu(self.first(x), _SLOPE)
+        x = F.leaky_relu(self.middle(x), _SLOPE)
         return frame + F.pixel_shuffle(self.last(x), _FOLD).to(frame.dtype)
 
 
