@@ -81,12 +81,12 @@ def test_messages_are_what_the_written_out_coder_makes(tables: list[list[int]], 
     assert encoder.to_bytes() == ans_encode(expected)
 
 
-def test_contexts_are_coded_in_ascending_order() -> None:
+def test_every_symbol_is_coded_with_the_table_of_its_context() -> None:
     tables = np.array([[3, 1], [1, 7]])
     encoder = MessageEncoder()
     encoder.add(np.array([1, 0, 1, 0]), np.array([0, 1, 1, 0]), tables)
     edges = [left_edges(row) for row in tables.tolist()]
-    in_order = [(edges[0], 1), (edges[0], 0), (edges[1], 0), (edges[1], 1)]
+    in_order = [(edges[1], 0), (edges[0], 1), (edges[1], 1), (edges[0], 0)]
     assert encoder.to_bytes() == ans_encode(in_order)
 
 
