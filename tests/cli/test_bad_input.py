@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
+import time
 
 import av
 import numpy as np
 import pytest
-from command import NCIPHER, SMALL, fails, run
+from command import FAST, NCIPHER, SMALL, contents, fails, run
 from PIL import Image
 
 PHRASE = "a long and private sentence"
@@ -167,3 +170,61 @@ def test_force_overwrites(work):
 def test_every_command_shows_an_example(tmp_path):
     for command in ("keygen", "seal", "open", "info", "verify", "rekey", "demo"):
         assert f"ncipher {command}" in run(command, "--help", cwd=tmp_path).stdout.partition("Example:")[2]
+
+
+def one_frame_video(target, packets: bool) -> None:
+    """A video of a single frame, or with a video stream that holds no packet."""
+    with av.open(str(target), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 120, np.uint8), format="rgb24")
+        coded = [*stream.encode(frame), *stream.encode(None)]
+        out.start_encoding()
+        if packets:
+            out.mux(coded)
+
+
+def test_one_frame_and_no_frame(work):
+    one_frame_video(work / "one.mp4", packets=True)
+    report = json.loads(run("seal", "one.mp4", "-k", "k.bin", "--json", *FAST, cwd=work).stdout)
+    assert report["frames"] == 1
+    run("open", "one.ncv", "-k", "k.bin", "-o", "again.mp4", cwd=work)
+    one_frame_video(work / "none.mp4", packets=False)
+    fails(work, 4, "none.mp4", "seal", "none.mp4", "-k", "k.bin", *FAST)
+
+
+def test_limits_of_slots_and_of_argon2(work):
+    for number in range(32):
+        (work / f"{number}.key").write_bytes(bytes([number + 1] * 32))
+        (work / f"{number}.key").chmod(0o600)
+    added = [word for number in range(32) for word in ("--add-key", f"{number}.key")]
+    fails(work, 4, "33", "rekey", "video.ncv", "-k", "k.bin", *added)
+    (work / "phrase").write_text(PHRASE)
+    run("rekey", "video.ncv", "-k", "k.bin", "--add-passphrase-file", "phrase", cwd=work)
+    data = (work / "video.ncv").read_bytes()
+    assert data.count(b"\xa1t\x03") == 1  # "t": 3 passes, becomes 17 passes
+    (work / "video.ncv").write_bytes(data.replace(b"\xa1t\x03", b"\xa1t\x11"))
+    fails(work, 4, "17", "open", "video.ncv", "--passphrase-file", "phrase", "-o", "n.mp4")
+
+
+def test_an_interrupted_open_leaves_nothing(work):
+    before = contents(work)
+    arguments = [NCIPHER, "open", "video.ncv", "-k", "k.bin", "-o", "n.mp4"]
+    with subprocess.Popen(arguments, cwd=work, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while contents(work) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("it was faster than the interrupt")
+    assert process.returncode == 130
+    assert contents(work) == before
+
+
+def test_a_full_disk_while_writing_pictures_leaves_nothing(work):
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+
+    fails(work, 1, "", "open", "video.ncv", "-k", "k.bin", "-o", "pictures/", preexec_fn=limit)
