@@ -1,6 +1,6 @@
 """How small and how good is a sealed bundle after a minute of fitting?
 
-    python benchmarks/seal_quality.py [--seconds 60] [--json FILE] VIDEO:WIDTHxHEIGHT [...]
+    python benchmarks/seal_quality.py [--seconds 60] [--quality 60] [--hidden 16] [--json FILE] VIDEO:WIDTHxHEIGHT [...]
 
 Seals the first 64 frames of each video with the default flow and opens them again; every byte of the bundle counts
 except the sound. Beside it x264 (medium, through PyAV) on the same frames, at the rate factor that is nearest in
@@ -66,13 +66,15 @@ def x264(frames: list[np.ndarray], crf: int) -> tuple[int, float]:
     return size, psnr_db(frames, shown)
 
 
-def measure(item: str, seconds: float) -> dict[str, object]:
+def measure(item: str, seconds: float, flow_options: dict[str, object]) -> dict[str, object]:
     """One row of the table."""
     path, _, size = item.rpartition(":")
     key = neuralcipher.generate_key()
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder, "b.ncv")
-        options = neuralcipher.SealOptions(budget_s=seconds, scale=size, max_frames=FRAMES, seed=0)
+        options = neuralcipher.SealOptions(
+            budget_s=seconds, scale=size, max_frames=FRAMES, seed=0, flow_options=flow_options
+        )
         report = neuralcipher.seal(path, bundle, keys=[key], options=options)
         with BundleReader.open(bundle) as reader:
             reader.unlock([key])
@@ -108,10 +110,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--quality", type=int, default=60)
+    parser.add_argument("--hidden", type=int, default=16)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     prepare()
-    rows = [measure(clip, options.seconds) for clip in options.clips]
+    flow_options = {"quality": options.quality, "hidden": options.hidden}
+    rows = [measure(clip, options.seconds, flow_options) for clip in options.clips]
     text = json.dumps({"rows": rows}, indent=2)
     print(text)
     if options.json:

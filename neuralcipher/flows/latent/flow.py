@@ -18,7 +18,7 @@ from neuralcipher.flows.base import FitContext, FitProgress, KeystreamFactory
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.coder import LatentCoder
 from neuralcipher.flows.latent.refine import RefineNetwork, mean_squared_error, neighbours, train_refine
-from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour, analyse, grid_size, synthesise, to_numpy
+from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour, analyse, grid_size, synthesise, to_numpy, unfold
 from neuralcipher.generators.base import Keystream, Shape
 
 _RATE_WEIGHT = 0.13
@@ -156,7 +156,7 @@ class LatentFlow:
 
 @dataclass(frozen=True, slots=True)
 class _CodedFrames:
-    """messages: one a frame, not masked. linear: (N, 3, 8h, 8w) float16, what they decode to before refining."""
+    """messages: one a frame, not masked. linear: (N, 12, 4h, 4w) float16, folded frames before refining."""
 
     messages: list[bytes]
     linear: Tensor
@@ -212,7 +212,7 @@ def _network(parsed: stored.LatentSection, device: torch.device) -> RefineNetwor
 def _linear_frames(
     parsed: stored.LatentSection, keystream: Keystream, start: int, stop: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """(index, (1, 3, 8h, 8w)) of the frames start..stop-1; the latents before them are decoded all the same."""
+    """(index, folded (1, 12, 4h, 4w)) of the frames start..stop-1; the latents before them are decoded all the same."""
     coder = LatentCoder(*grid_size(parsed.height, parsed.width))
 
     def unmasked(index: int) -> bytes:
@@ -232,6 +232,6 @@ def _linear_frames(
 def _shown(
     network: RefineNetwork | None, before: Tensor, frame: Tensor, after: Tensor, parsed: stored.LatentSection
 ) -> Tensor:
-    x = network(before, frame, after) if network else frame
+    x = unfold(network(before, frame, after) if network else frame)
     x = x[0, :, : parsed.height, : parsed.width]
     return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

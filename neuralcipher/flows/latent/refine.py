@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from neuralcipher.coding.weights import quantise_through, step_exponent
 from neuralcipher.flows.device import training_precision
+from neuralcipher.flows.latent.transform import FOLD, unfold
 
-_FOLD = 2
 _SLOPE = 0.1
 _PIXELS_PER_STEP = 4 * 320 * 184
 _CROP = 192
@@ -30,7 +30,7 @@ class RefineNetwork(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        folded = 3 * _FOLD * _FOLD
+        folded = 3 * FOLD * FOLD
         self.first = nn.Conv2d(3 * folded, hidden, 3, padding=1)
         self.middle = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.last = nn.Conv2d(hidden, folded, 3, padding=1)
@@ -38,24 +38,24 @@ class RefineNetwork(nn.Module):
         self.last.bias = nn.Parameter(torch.zeros(folded))  # starts as the identity
 
     def forward(self, before: Tensor, frame: Tensor, after: Tensor) -> Tensor:
-        """Repair `frame`; all (B, 3, H, W) float32 with even H and W, about [0, 1]. Returns the same shape."""
-        planes = torch.cat([frame - 0.5, before - frame, after - frame], dim=1)
-        x = F.pixel_unshuffle(planes, _FOLD).contiguous(memory_format=torch.channels_last)
+        """Repair `frame`; all folded, (B, 12, H/2, W/2) float32, about [0, 1]. Returns the same shape."""
+        x = torch.cat([frame - 0.5, before - frame, after - frame], dim=1)
         x = F.leaky_relu(self.first(x), _SLOPE)
         x = F.leaky_relu(self.middle(x), _SLOPE)
-        return frame + F.pixel_shuffle(self.last(x), _FOLD).to(frame.dtype)
+        correction: Tensor = self.last(x)
+        return frame + correction.to(frame.dtype)
 
 
 def neighbours(linear: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(before, frame, after) of the frames at `index` (B,) in `linear` (N, 3, H, W); the ends repeat themselves."""
+    """(before, frame, after) of the frames at `index` (B,) in `linear` (N, 12, H/2, W/2); the ends repeat."""
     last = len(linear) - 1
     return linear[(index - 1).clamp_min(0)], linear[index], linear[(index + 1).clamp_max(last)]
 
 
-def mean_squared_error(x: Tensor, frames: Tensor) -> Tensor:
-    """Between x (B, 3, H, W) in [0, 1] and frames uint8, over the part of x that frames cover."""
+def mean_squared_error(folded: Tensor, frames: Tensor) -> Tensor:
+    """Between folded frames in [0, 1] and frames (B, 3, H, W) uint8, over the part that the latter cover."""
     height, width = frames.shape[-2:]
-    return F.mse_loss(x[..., :height, :width], frames.float() / 255)
+    return F.mse_loss(unfold(folded)[..., :height, :width], frames.float() / 255)
 
 
 def train_refine(
@@ -69,7 +69,7 @@ def train_refine(
     seed: int,
     device: torch.device,
 ) -> list[int]:
-    """Fit the network to turn `linear` (N, 3, H', W') float16 into `frames` (N, 3, H, W) uint8.
+    """Fit the network to turn `linear` (N, 12, H'/2, W'/2) float16, folded, into `frames` (N, 3, H, W) uint8.
 
     fraction(step): 0..1 of the budget; training ends at 1. report(step, psnr_db). The last 30 % of the budget train
     with quantised weights. Returns the grid exponent of each parameter; the parameters end on their grids.
@@ -87,7 +87,8 @@ def train_refine(
             exponents = [step_exponent(p.detach(), weight_bits) for p in parameters]
         index = torch.randint(len(frames), (_BATCH,), generator=draw)
         rows, columns = _crop(frames.shape[-2:], draw)
-        inputs = [part[..., rows, columns].to(device).float() for part in neighbours(linear, index)]
+        folded = (..., _folded(rows), _folded(columns))
+        inputs = [part[folded].to(device).float() for part in neighbours(linear, index)]
         truth = frames[index][..., rows, columns].to(device)
         with training_precision(device):
             output = _run_on_grid(network, inputs, exponents)
@@ -122,6 +123,11 @@ def _crop(size: torch.Size, draw: torch.Generator) -> tuple[slice, slice]:
     if _BATCH * height * width <= _PIXELS_PER_STEP:
         return slice(0, height + height % 2), slice(0, width + width % 2)
     return _window(height, _CROP, draw), _window(width, _PIXELS_PER_STEP // (_BATCH * _CROP), draw)
+
+
+def _folded(pixels: slice) -> slice:
+    """The same window, with even ends, in folded frames."""
+    return slice(pixels.start // FOLD, pixels.stop // FOLD)
 
 
 def _window(length: int, size: int, draw: torch.Generator) -> slice:

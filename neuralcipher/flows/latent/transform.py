@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 8
+FOLD = 2  # decoded frames stay folded: (12, H/2, W/2), each 2x2 square of pixels in the channels
 COLOUR_SCALE = 1 << 14
 COLOUR_BYTES = 24
 
@@ -81,6 +82,14 @@ def _basis(colour: Colour) -> Tensor:
     return torch.kron(rotation.T.contiguous(), _BLOCK_BASIS)[_ORDER].float()
 
 
+@lru_cache(maxsize=4)
+def _folded_basis(colour: Colour) -> Tensor:
+    """The same weights with the values of a block in (colour, y % 2, x % 2, y // 2, x // 2) order."""
+    half = BLOCK // FOLD
+    values = _basis(colour).reshape(-1, 3, half, FOLD, half, FOLD)
+    return values.permute(0, 1, 3, 5, 2, 4).reshape(-1, 3 * BLOCK * BLOCK)
+
+
 def grid_size(height: int, width: int) -> tuple[int, int]:
     """Blocks down and across that cover a frame."""
     return -(-height // BLOCK), -(-width // BLOCK)
@@ -97,9 +106,15 @@ def analyse(frames: Tensor, colour: Colour) -> Tensor:
 
 
 def synthesise(coefficients: Tensor, colour: Colour) -> Tensor:
-    """The inverse of `analyse`: (B, 192, h, w) to (B, 3, 8h, 8w) float32 in units of [0, 1], not clamped."""
-    blocks = (coefficients.permute(0, 2, 3, 1) @ _basis(colour)).permute(0, 3, 1, 2)
-    return F.pixel_shuffle(blocks, BLOCK) + colour.mean
+    """The inverse of `analyse`: (B, 192, h, w) to folded frames (B, 12, 4h, 4w) float32 about [0, 1], not clamped."""
+    blocks = (coefficients.permute(0, 2, 3, 1) @ _folded_basis(colour)).permute(0, 3, 1, 2)
+    folded = F.pixel_shuffle(blocks, BLOCK // FOLD) + colour.mean.repeat_interleave(FOLD * FOLD, dim=0)
+    return folded.contiguous(memory_format=torch.channels_last)
+
+
+def unfold(folded: Tensor) -> Tensor:
+    """Folded frames (B, 12, H/2, W/2) as pictures (B, 3, H, W)."""
+    return F.pixel_shuffle(folded, FOLD)
 
 
 def to_numpy(coefficients: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
