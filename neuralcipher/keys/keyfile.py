@@ -24,13 +24,13 @@ class Key(Secret):
         return cls(os.urandom(SECRET_BYTES))
 
     @classmethod
-    def read(cls, path: Path) -> Key:
+    def read(cls, path: str | os.PathLike[str]) -> Key:
         """Read a key file; a pipe will do.
 
         Raises UsageError if it is missing, a folder or unreadable; KeyFileError if it is a bundle or not of
         32 bytes.
         """
-        data = read_small(path, "key file", max(SECRET_BYTES, len(BUNDLE_MAGIC)))
+        data = read_small(Path(path), "key file", max(SECRET_BYTES, len(BUNDLE_MAGIC)))
         if data.startswith(BUNDLE_MAGIC):
             raise KeyFileError(f"{path} is a bundle, not a key file", hint="pass the key file that sealed it")
         if len(data) != SECRET_BYTES:
@@ -38,9 +38,9 @@ class Key(Secret):
             raise KeyFileError(f"the key file {path} must have 32 bytes and has {count}", hint=_KEYGEN_HINT)
         return cls(data)
 
-    def write(self, path: Path, *, force: bool = False) -> None:
+    def write(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the key file, mode 0600. Raises OutputExistsError unless `force`, UsageError, WriteError."""
-        with output_file(path, force=force, private=True) as file:
+        with output_file(Path(path), force=force, private=True) as file:
             file.write(self.reveal())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,9 +95,17 @@ def _sound_for(kind: str, audio: AudioTrack | None) -> AudioTrack | None:
 def _frames(
     reader: BundleReader, info: VideoInfo, device: torch.device, progress: ProgressCallback
 ) -> Iterator[Picture]:
-    done = 0
-    for segment in stored_segments(reader):
-        for picture in render_segment(reader, segment, info, device):
-            done += 1
-            progress(Progress("writing", done / info.frames))
+    segments = stored_segments(reader)
+    pictures = (picture for segment in segments for picture in render_segment(reader, segment, info, device))
+    for done, picture in enumerate(_one_ahead(pictures), start=1):
+        progress(Progress("writing", done / info.frames))
+        yield picture
+
+
+def _one_ahead(pictures: Iterator[Picture]) -> Iterator[Picture]:
+    """The same pictures; the next one is rendered in a thread while this one is written."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        pending = worker.submit(next, pictures, None)
+        while (picture := pending.result()) is not None:
+            pending = worker.submit(next, pictures, None)
             yield picture

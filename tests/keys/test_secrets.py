@@ -287,3 +287,9 @@ def test_start_latent_shapes_refused() -> None:
             keys.start_latent(seed, shape)  # type: ignore[arg-type]
     with pytest.raises(LimitError):
         keys.start_latent(seed, (1024, 1024, 1025))
+
+
+def test_a_key_file_may_be_named_by_a_string(tmp_path):
+    key = Key.generate()
+    key.write(str(tmp_path / "k.bin"))
+    assert Key.read(str(tmp_path / "k.bin")) == key
