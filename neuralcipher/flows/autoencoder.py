@@ -93,7 +93,8 @@ class Algorithm1(nn.Module):
         for layer in self.middle:
             x = F.relu(layer(x))
         x = F.interpolate(x, scale_factor=2)
-        return self.out(F.relu(self.up(x))) + 0.5  # type: ignore[no-any-return]
+        y: Tensor = self.out(F.relu(self.up(x)))
+        return y + 0.5
 
 
 class AutoencoderFlow:
@@ -205,7 +206,7 @@ class _StageTrainer:
                 optimiser = torch.optim.Adam(self._parameters, lr=rate)
                 continue
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self._parameters, _CLIP)
             if step % _KEEP_EVERY == 0 and self._is_finite():  # before the step: these weights gave a finite loss
                 good = self._copy()

@@ -15,6 +15,7 @@ from torch import Tensor
 from neuralcipher.coding.weights import load_parameters
 from neuralcipher.errors import ShapeError, UsageError
 from neuralcipher.flows.base import FitContext, FitProgress, KeystreamFactory
+from neuralcipher.flows.device import place
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.coder import LatentCoder
 from neuralcipher.flows.latent.refine import RefineNetwork, mean_squared_error, neighbours, train_refine
@@ -206,7 +207,8 @@ def _network(parsed: stored.LatentSection, device: torch.device) -> RefineNetwor
         return None
     network = RefineNetwork(parsed.hidden)
     load_parameters(network, parsed.weights)
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    place(network, device)
+    return network
 
 
 def _linear_frames(

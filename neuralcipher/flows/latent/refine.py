@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralcipher.coding.weights import quantise_through, step_exponent
-from neuralcipher.flows.device import training_precision
+from neuralcipher.flows.device import place, training_precision
 from neuralcipher.flows.latent.transform import FOLD, unfold
 
 _SLOPE = 0.1
@@ -75,7 +75,7 @@ def train_refine(
     with quantised weights. Returns the grid exponent of each parameter; the parameters end on their grids.
     """
     draw = torch.Generator().manual_seed(seed)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(network, device)
     parameters = list(network.parameters())
     optimiser = torch.optim.Adam(parameters, lr=_RATE, betas=(0.9, 0.99))
     exponents: list[int] | None = None
@@ -94,7 +94,7 @@ def train_refine(
             output = _run_on_grid(network, inputs, exponents)
         loss = mean_squared_error(output.float(), truth)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimiser.step()
         step += 1
         if step % 10 == 0:
@@ -108,13 +108,15 @@ def train_refine(
 
 def _run_on_grid(network: RefineNetwork, inputs: list[Tensor], exponents: list[int] | None) -> Tensor:
     if exponents is None:
-        return network(*inputs)  # type: ignore[no-any-return]
+        plain: Tensor = network(*inputs)
+        return plain
     names = [name for name, _ in network.named_parameters()]
     on_grid = {
         name: quantise_through(parameter, exponent)
         for name, parameter, exponent in zip(names, network.parameters(), exponents, strict=True)
     }
-    return torch.func.functional_call(network, on_grid, tuple(inputs))  # type: ignore[no-any-return]
+    output: Tensor = torch.func.functional_call(network, on_grid, tuple(inputs))
+    return output
 
 
 def _crop(size: torch.Size, draw: torch.Generator) -> tuple[slice, slice]:
