@@ -33,8 +33,9 @@ _MAX_PIXELS = 1 << 27
 _MAX_NCONV = 256
 _MAX_STAGES = 4
 _MIN_SIDE = 8
-_BATCH = 4
-_RATE = 4e-3
+_BATCH = 1  # of the same pixels, many small steps learn more than a few large ones
+_RATE = 1e-3
+_OUTPUT_GAIN = 0.1
 _CLIP = 1.0
 _QUANTISE_AFTER = 0.7
 _RETRIES = 3
@@ -83,6 +84,12 @@ class Algorithm1(nn.Module):
         )
         self.up = nn.Conv2d(nconv, nconv, 3, padding=1)
         self.out = nn.ConvTranspose2d(nconv, 3, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                # He et al., 2015: torch's default loses the input on the way through seven rectified layers.
+                nn.init.normal_(layer.weight, std=math.sqrt(2 / (9 * layer.in_channels)))
+                layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
+        self.out.weight.data *= _OUTPUT_GAIN
 
     def forward(self, x: Tensor) -> Tensor:
         """x in [0, 1]; returns values around [0, 1], not clamped."""
