@@ -1,92 +1,266 @@
-"""Make neuralcipher/data/latent_prior.bin: the counts that the latent flow's entropy model starts from.
+"""Train the entropy model that every latent flow starts from, and write it to neuralcipher/data/latent_prior.bin.
 
-    python benchmarks/fit_latent_prior.py VIDEO:WIDTHxHEIGHT [...] [--rounds 3] [--output FILE]
+    python benchmarks/fit_latent_prior.py VIDEO:START:FRAMES:WxH:QUALITY[,QUALITY...] ... [--seconds 120] [--from-zero]
 
-Counts levels and flags over the first 64 frames of each video at several step sizes, makes them symmetric in sign,
-smooths them, and stores each table as integers with a sum of about 2**14.
+Each VIDEO is coded as it is sealed; what the coder saw and what it coded becomes the training set.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from neuralcipher.coding.entropy import AdaptiveTables
-from neuralcipher.flows.latent import coder as latent_coder
-from neuralcipher.flows.latent.context import ALPHABET, FIRST_CONTEXTS, FLAG_CONTEXTS, LEVEL_LIMIT, SYMBOL_CONTEXTS
-from neuralcipher.flows.latent.transform import Colour, analyse, to_numpy
-from neuralcipher.video.reading import parse_size, probe, read_frames
+from neuralcipher.coding.bits import AdaptiveBits
+from neuralcipher.flows.latent import encoding, model, network, residual
+from neuralcipher.flows.latent.features import BANDS
+from neuralcipher.flows.latent.transform import Colour
 
-TOTAL = 1 << 14
-STEPS = (0.1, 0.16, 0.25, 0.35)
-NEARS = 5
-DEFAULT = Path("neuralcipher/data/latent_prior.bin")
-
-
-def smooth(levels: np.ndarray, flags: np.ndarray) -> bytes:
-    """Turn raw counts into the stored prior."""
-    first = levels[:FIRST_CONTEXTS] + levels[:FIRST_CONTEXTS, ::-1]
-    inter = levels[FIRST_CONTEXTS:-1].reshape(NEARS, -1, ALPHABET)
-    inter = inter + inter[::-1, :, ::-1]
-    dc = levels[-1] + levels[-1, ::-1]
-    symmetric = np.concatenate([first, inter.reshape(-1, ALPHABET), dc[None]])
-    centres = np.zeros(SYMBOL_CONTEXTS)
-    centres[FIRST_CONTEXTS:-1] = np.repeat(np.arange(NEARS) - NEARS // 2, inter.shape[1])
-    offsets = np.arange(ALPHABET) - LEVEL_LIMIT - 1
-    guess = 0.5 ** np.abs(offsets[None] - centres[:, None])
-    guess[-1] = 0.9 ** np.abs(offsets)
-    guess /= guess.sum(axis=1, keepdims=True)
-    mixed = symmetric + 8 * guess
-    mixed /= mixed.sum(axis=1, keepdims=True)
-    mixed = 0.9998 * mixed + 0.0002 / ALPHABET
-    flag_share = (flags + 2.0) / (flags + 2.0).sum(axis=1, keepdims=True)
-    stored = [np.maximum(1, np.rint(table * TOTAL)).astype("<u2").tobytes() for table in (mixed, flag_share)]
-    return b"".join(stored)
+OUTPUT = Path(__file__).parents[1] / "neuralcipher" / "data" / "latent_prior.bin"
+NETWORK = OUTPUT.with_name("latent_network.bin")
+INPUT_SCALE = 32
+COUNT_TOTAL = 40
+MOST = 400_000
 
 
-def count(clips: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Levels and flags as the current prior codes them."""
-    seen = {ALPHABET: np.zeros((SYMBOL_CONTEXTS, ALPHABET)), 2: np.zeros((FLAG_CONTEXTS, 2))}
-    update = AdaptiveTables.update
+class RecordingNetwork(model.IntegerNetwork):
+    """Remembers the features it was last asked about."""
 
-    def watch(self: AdaptiveTables, contexts: np.ndarray, symbols: np.ndarray) -> None:
-        table = seen[self.counts.shape[1]]
-        np.add.at(table, (contexts, symbols), 1)
-        update(self, contexts, symbols)
+    last: np.ndarray
 
-    AdaptiveTables.update = watch  # type: ignore[method-assign]
-    for frames in clips:
-        colour = Colour.fit(frames[::8].permute(0, 2, 3, 1).reshape(-1, 3).float() / 255)
-        for step in STEPS:
-            encoder = None
-            for frame in frames:
-                target = to_numpy(analyse(frame[None], colour)[0] / step)
-                encoder = encoder or latent_coder.LatentCoder(*target.shape[1:])
-                encoder.encode(target, 0.13)
-    AdaptiveTables.update = update  # type: ignore[method-assign]
-    return seen[ALPHABET], seen[2]
+    def logits(self, features):
+        object.__setattr__(self, "last", features)
+        return super().logits(features)
+
+
+class RecordingBits(AdaptiveBits):
+    """Counts everything, without forgetting."""
+
+    def __init__(self, prior):
+        super().__init__(prior)
+        self.seen = np.zeros(prior.shape, dtype=np.int64)
+
+    def update(self, contexts, bits):
+        super().update(contexts, bits)
+        np.add.at(self.seen, (contexts, bits), 1)
+
+
+class Recorder:
+    """The training set: features and outcomes of every network, counts of every table."""
+
+    def __init__(self) -> None:
+        self.skip, self.flags = [], [[] for _ in BANDS]
+        self.levels = [[] for _ in BANDS]
+        self.fields = np.zeros((model.FIELD_CONTEXTS, 2), dtype=np.int64)
+        self.modes = np.zeros((model.MODE_CONTEXTS, 2), dtype=np.int64)
+        self.models = []
+        self.pictures = []
+
+    def new_model(self):
+        made = model.EntropyModel()
+        fields = [dataclasses.astuple(n) for n in (made.prior.skip, *made.prior.flags, *made.prior.levels)]
+        networks = [RecordingNetwork(*f) for f in fields]
+        count = len(BANDS)
+        prior = dataclasses.replace(
+            made.prior, skip=networks[0], flags=tuple(networks[1 : 1 + count]), levels=tuple(networks[1 + count :])
+        )
+        made.prior = prior
+        made.fields, made.modes = RecordingBits(prior.fields), RecordingBits(prior.modes)
+        self.models.append(made)
+        return made
+
+    def coder(self):
+        recorder = self
+
+        class RecordingCoder(residual.ResidualCoder):
+            def _bits(self, logits, bits, bias, classes):
+                coded = super()._bits(logits, bits, bias, classes)
+                if bias is self._model.skip_bias:
+                    recorder.skip.append((self._model.prior.skip.last[0].astype(np.int8), coded))
+                for band, own in enumerate(self._model.flag_bias):
+                    if bias is own:
+                        recorder.flags[band].append((self._model.prior.flags[band].last[0].astype(np.int8), coded))
+                return coded
+
+            def _levels(self, logits, band, given):
+                recorder.levels[band].append((self._model.prior.levels[band].last.astype(np.int8), np.abs(given)))
+                return super()._levels(logits, band, given)
+
+        return RecordingCoder
+
+    def finish(self) -> None:
+        for made in self.models:
+            self.fields += made.fields.seen
+            self.modes += made.modes.seen
+
+
+def read_clip(text: str) -> tuple[Tensor, list[int]]:
+    path, start, frames, size, qualities = text.rsplit(":", 4)
+    width, height = map(int, size.split("x"))
+    pictures = []
+    with av.open(path) as source:
+        for index, frame in enumerate(source.decode(video=0)):
+            if index >= int(start):
+                scaled = frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
+                pictures.append(torch.from_numpy(scaled).permute(2, 0, 1))
+            if len(pictures) == int(frames):
+                break
+    return torch.stack(pictures), list(map(int, qualities.split(",")))
+
+
+def record(clips: list[str]) -> Recorder:
+    """Code every clip at every quality and remember what happened."""
+    recorder = Recorder()
+    encoding.EntropyModel, encoding.ResidualCoder = recorder.new_model, recorder.coder()
+    for clip in clips:
+        pictures, qualities = read_clip(clip)
+        colour = Colour.fit(pictures.permute(0, 2, 3, 1).reshape(-1, 3)[::29].float() / 255)
+        height, width = pictures.shape[2:]
+        frames = F.pad(colour.apply(pictures), (0, -width % 16, 0, -height % 16), mode="replicate").contiguous()
+        encoder = encoding.SegmentEncoder(frames, pictures, None, torch.device("cpu"))
+        for quality in qualities:
+            attempt = encoder.encode(quality, lambda *_: None)
+            psnr_db = -10 * math.log10(sum(attempt.error) / pictures.numel())
+            recorder.pictures.append((attempt, frames.half(), quality))
+            print(f"{clip} at {quality}: {attempt.size_bytes} bytes, {psnr_db:.2f} dB", flush=True)
+    recorder.finish()
+    return recorder
+
+
+class Trainable(nn.Module):
+    """The float twin of `model.IntegerNetwork`."""
+
+    def __init__(self, features: int, hidden: int, rows: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(features, hidden) * 0.15)
+        self.first_bias = nn.Parameter(torch.zeros(rows, 1, hidden))
+        self.second = nn.Parameter(torch.randn(hidden, outputs) * 0.15)
+        self.second_bias = nn.Parameter(torch.zeros(rows, 1, outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.relu(features / INPUT_SCALE @ self.first + self.first_bias) @ self.second + self.second_bias
+
+
+def flag_bits(logits: Tensor, outcome: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits[..., 0], outcome.float(), reduction="none") / math.log(2)
+
+
+def level_bits(logits: Tensor, size: Tensor) -> Tensor:
+    """Bits of magnitudes (rows, n) under logits (rows, n, 3)."""
+    zero, one, run = logits.unbind(-1)
+    some, above = (size > 0).float(), (size > 1).float()
+    bits = F.binary_cross_entropy_with_logits(zero, some, reduction="none")
+    bits = bits + some * (math.log(2) + F.binary_cross_entropy_with_logits(one, above, reduction="none"))
+    steps = (size - 2).clamp(0, residual.LONGEST_RUN).float()
+    stops = (size - 2 < residual.LONGEST_RUN).float()
+    return (bits + above * (steps * F.softplus(-run) + stops * F.softplus(run))) / math.log(2)
+
+
+def train(network: Trainable, features: np.ndarray, outcome: np.ndarray, loss, steps: int) -> float:
+    """Fit a network to features (rows, n, f) and outcomes (rows, n); returns the bits a symbol on held-out places."""
+    x, y = torch.from_numpy(features), torch.from_numpy(outcome.astype(np.int64))
+    rows, count = y.shape
+    order = torch.randperm(count)
+    held, used = order[: count // 10], order[count // 10 :]
+    batch = max(64, 8192 // rows)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2, betas=(0.9, 0.99))
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 1e-2 * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
+        pick = used[torch.randint(len(used), (batch,))]
+        bits = loss(network(x[:, pick].float()), y[:, pick]).mean()
+        optimiser.zero_grad()
+        torch.autograd.backward(bits)
+        optimiser.step()
+    with torch.no_grad():
+        return loss(network(x[:, held].float()), y[:, held]).mean().item() if len(held) else 0.0
+
+
+def integers(network: Trainable) -> list[np.ndarray]:
+    scales = [model._FIRST_SCALE, 256, model._SECOND_SCALE, 256]
+    parts = zip(network.parameters(), scales, strict=True)
+    return [np.clip(np.rint(p.detach().numpy() * s), -32767, 32767).astype("<i2") for p, s in parts]
+
+
+def train_network(recorder: Recorder, steps: int) -> network.RepairNetwork:
+    """Fit the repairing network to all clips and qualities."""
+    repair = network.RepairNetwork()
+    optimiser = torch.optim.Adam(repair.parameters(), lr=3e-3, betas=(0.9, 0.99))
+    draw = torch.Generator().manual_seed(0)
+    before = after = 0.0
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 3e-3 * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
+        attempt, frames, quality = recorder.pictures[int(torch.randint(len(recorder.pictures), (1,), generator=draw))]
+        index = torch.randint(len(frames), (6,), generator=draw)
+        top, left = (2 * int(torch.randint((side - 80) // 2 + 1, (1,), generator=draw)) for side in frames.shape[2:])
+        window = (index, slice(None), slice(top, top + 80), slice(left, left + 80))
+        decoded, rest, truth = (x[window].float() for x in (attempt.decoded, attempt.residual, frames))
+        output = repair(decoded, rest, attempt.levels[index], torch.full((6,), quality))
+        scale = F.mse_loss(decoded, truth)  # every clip and quality counts alike
+        loss = F.mse_loss(output, truth) / scale
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        if step >= steps - 500:
+            before, after = before + 1 / 500, after + loss.item() / 500
+    print(f"repairing network: {-10 * math.log10(after):.3f} dB gained", flush=True)
+    return repair
+
+
+def joined(parts: list[tuple[np.ndarray, np.ndarray]], axis: int) -> tuple[np.ndarray, np.ndarray]:
+    features = np.concatenate([f for f, _ in parts], axis=axis)
+    outcome = np.concatenate([o for _, o in parts], axis=axis)
+    if features.shape[axis] > MOST:
+        keep = np.random.default_rng(0).permutation(features.shape[axis])[:MOST]
+        features, outcome = np.take(features, keep, axis), np.take(outcome, keep, axis)
+    return features, outcome
+
+
+def prior_counts(seen: np.ndarray) -> np.ndarray:
+    """Counts scaled to a small total, so that a video soon speaks for itself."""
+    total = seen.sum(axis=1, keepdims=True)
+    shrunk = seen * np.minimum(1, COUNT_TOTAL / np.maximum(1, total))
+    return np.clip(np.rint(shrunk + 1), 1, 255).astype(np.uint8)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="+")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=DEFAULT)
-    options = parser.parse_args()
-    clips = []
-    for item in options.clips:
-        path, _, size = item.rpartition(":")
-        probed = probe(path, scale=parse_size(size), max_frames=64)
-        clips.append(torch.stack([torch.from_numpy(frame) for frame in read_frames(path, probed)]).permute(0, 3, 1, 2))
-    if not options.output.exists():
-        options.output.write_bytes(smooth(np.zeros((SYMBOL_CONTEXTS, ALPHABET)), np.zeros((FLAG_CONTEXTS, 2))))
-    for number in range(options.rounds):
-        latent_coder.stored_prior.cache_clear()
-        options.output.write_bytes(smooth(*count(clips)))
-        print(f"round {number + 1} of {options.rounds}: {options.output.stat().st_size} bytes")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--from-zero", action="store_true", help="ignore the shipped model")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    if arguments.from_zero:
+        size = sum(int(np.prod(shape)) for shape, _ in model.network_shapes())
+        tables = np.full(2 * (model.FIELD_CONTEXTS + model.MODE_CONTEXTS), 2, np.uint8)
+        OUTPUT.write_bytes(np.zeros(size, "<i2").tobytes() + tables.tobytes())
+        encoding.RATE_WEIGHT = 0.03
+    recorder = record(arguments.clips)
+    repair = train_network(recorder, 10 * arguments.steps)
+    weights = np.concatenate([p.detach().numpy().astype("<f2").reshape(-1) for p in repair.parameters()])
+    NETWORK.write_bytes(weights.tobytes())
+    networks = []
+    sizes = model._sizes()
+    features, outcome = joined(recorder.skip, 0)
+    networks.append(Trainable(*sizes[0]))
+    bits = train(networks[-1], features[None], outcome[None], flag_bits, arguments.steps)
+    print(f"squares: {bits:.4f} bits each", flush=True)
+    for band in range(len(BANDS)):
+        features, outcome = joined(recorder.flags[band], 0)
+        networks.append(Trainable(*sizes[1 + 2 * band]))
+        flag = train(networks[-1], features[None], outcome[None], flag_bits, arguments.steps)
+        features, outcome = joined(recorder.levels[band], 1)
+        networks.append(Trainable(*sizes[2 + 2 * band]))
+        level = train(networks[-1], features, outcome, level_bits, arguments.steps)
+        print(f"band {band}: flags {flag:.4f}, levels {level:.4f} bits each", flush=True)
+    arrays = b"".join(part.tobytes() for network in networks for part in integers(network))
+    OUTPUT.write_bytes(arrays + prior_counts(recorder.fields).tobytes() + prior_counts(recorder.modes).tobytes())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ which IEEE 754 rounds the same everywhere, so that bundles open on every machine
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import constriction
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,11 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 
 _Symbols = constriction.stream.model.Categorical(perfect=False)
+_Bits = constriction.stream.model.Bernoulli(perfect=False)
 _Uniform = constriction.stream.model.Uniform
 ESCAPE_RANGE = 1 << 16
+_ONE = 1 << 16
+_FULL_STATE = (0x9E3779B9, 0x7F4A7C15)  # any two words: they lie at the bottom of the stack
 _PIECE = 1 << 13
 
 
@@ -32,35 +37,50 @@ def _pieces(count: int) -> list[slice]:
 
 
 class MessageEncoder:
-    """Collects symbols in decoding order; `to_bytes` codes them back to front, as a stack coder needs."""
+    """Collects symbols in decoding order; `to_bytes` codes them back to front, as a stack coder needs.
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[IntArray, NDArray[np.int32], NDArray[np.float64] | None]] = []
+    full: start from a full state, so that a decoder may be given more bytes behind the message.
+    """
+
+    def __init__(self, *, full: bool = False) -> None:
+        self._full = full
+        self._parts: list[Callable[[constriction.stream.stack.AnsCoder], None]] = []
 
     def add(self, contexts: IntArray, symbols: IntArray, tables: IntArray) -> None:
         """Add symbols (n,), each coded with the row tables[context] of integer counts (contexts, alphabet)."""
-        self._parts.append((contexts, symbols.astype(np.int32), _probabilities(tables)))
+        rows = _probabilities(tables)
+        for piece in _pieces(len(symbols)):
+            part = symbols[piece].astype(np.int32), _Symbols, rows[contexts[piece]]
+            self._parts.append(lambda coder, part=part: coder.encode_reverse(*part))
+
+    def add_bits(self, bits: IntArray, probabilities: IntArray) -> None:
+        """Add bits (n,), each with its own probability of a 1, an integer 1..65535 in units of 2**-16."""
+        if len(bits):
+            part = bits.astype(np.int32), _Bits, probabilities / _ONE
+            self._parts.append(lambda coder: coder.encode_reverse(*part))
 
     def add_escapes(self, values: IntArray) -> None:
         """Add values (n,) in 0..65535, each as 16 plain bits."""
-        self._parts.append((values, values.astype(np.int32), None))
+        part = values.astype(np.int32), _Uniform(ESCAPE_RANGE)
+        self._parts.append(lambda coder: coder.encode_reverse(*part))
 
     def to_bytes(self) -> bytes:
         """The coded message; its length is a multiple of 4."""
-        coder = constriction.stream.stack.AnsCoder()
-        for contexts, symbols, rows in reversed(self._parts):
-            for piece in reversed(_pieces(len(symbols))):
-                if rows is None:
-                    coder.encode_reverse(symbols[piece], _Uniform(ESCAPE_RANGE))
-                else:
-                    coder.encode_reverse(symbols[piece], _Symbols, rows[contexts[piece]])
+        start = np.array(_FULL_STATE, dtype=np.uint32) if self._full else None
+        coder = constriction.stream.stack.AnsCoder(start)
+        for put in reversed(self._parts):
+            put(coder)
         return np.asarray(coder.get_compressed()).astype("<u4").tobytes()
 
 
 class MessageDecoder:
-    """Reads symbols back in the order they were added; never fails, whatever the bytes."""
+    """Reads symbols back in the order they were added; never fails, whatever the bytes.
 
-    def __init__(self, data: bytes) -> None:
+    spare: bytes to go on with where the message, which began with a full state, is read past its end.
+    """
+
+    def __init__(self, data: bytes, spare: bytes = b"") -> None:
+        data = spare[: len(spare) // 4 * 4] + data
         words = np.frombuffer(data[: len(data) // 4 * 4], dtype="<u4").astype(np.uint32)
         # The coder refuses a message whose last word is 0; an encoder never writes one, a wrong key may.
         used = np.flatnonzero(words)
@@ -75,36 +95,14 @@ class MessageDecoder:
             symbols[piece] = self._coder.decode(_Symbols, rows[contexts[piece]])
         return symbols
 
+    def read_bits(self, probabilities: IntArray) -> IntArray:
+        """Read one bit per probability (n,); the mirror of `MessageEncoder.add_bits`."""
+        if not len(probabilities):
+            return np.zeros(0, dtype=np.int64)
+        return np.asarray(self._coder.decode(_Bits, probabilities / _ONE)).astype(np.int64)
+
     def read_escapes(self, count: int) -> IntArray:
         """Read `count` values in 0..65535."""
         if not count:
             return np.zeros(0, dtype=np.int64)
         return np.asarray(self._coder.decode(_Uniform(ESCAPE_RANGE), count)).astype(np.int64)
-
-
-class AdaptiveTables:
-    """Integer counts per context that learn from what was coded, the same way on both sides.
-
-    prior: (contexts, alphabet) counts, all >= 1. increment: what one coded symbol adds. limit: a row whose total
-    passes it is halved, so that the model follows the video.
-    """
-
-    def __init__(self, prior: IntArray, increment: int, limit: int) -> None:
-        self.counts = prior.astype(np.int64, copy=True)
-        self._totals: IntArray = self.counts.sum(axis=1)
-        self._increment = increment
-        self._limit = limit
-
-    def update(self, contexts: IntArray, symbols: IntArray) -> None:
-        """Count symbols (n,) under contexts (n,)."""
-        np.add.at(self.counts, (contexts, symbols), self._increment)
-        np.add.at(self._totals, contexts, self._increment)
-        full = np.flatnonzero(self._totals > self._limit)
-        if full.size:
-            self.counts[full] = (self.counts[full] + 1) // 2
-            self._totals[full] = self.counts[full].sum(axis=1)
-
-    def cost_bits(self) -> NDArray[np.float64]:
-        """Code length of every symbol in every context, in bits; for the encoder's choices only."""
-        bits: NDArray[np.float64] = np.log2(self.counts.sum(axis=1, keepdims=True)) - np.log2(self.counts)
-        return bits

@@ -109,6 +109,7 @@ class AutoencoderFlow:
 
     name = "autoencoder"
     keyed = True
+    rate_controlled = False
     config_type = AutoencoderConfig
 
     def __init__(self, config: AutoencoderConfig | None = None) -> None:

@@ -37,23 +37,27 @@ class FitContext:
 
     budget_s: seconds to spend. seed: of every random draw. device: where to train.
     progress: called now and then; may raise to stop the fit, and the exception passes through.
+    target_bytes, target_psnr_db: what a flow that is rate_controlled aims at instead of its quality, at most one.
     """
 
     budget_s: float
     seed: int
     device: torch.device
     progress: ProgressCallback
+    target_bytes: int | None = None
+    target_psnr_db: float | None = None
 
 
 class Flow(Protocol):
     """F = f_1 .. f_M: maps the keystream to frames. Source: Neural Video Encoding, eq. 5.
 
     name: as registered. keyed: whether the frames depend on the keystream (else it is never sealed `bare`).
-    config_type: a frozen dataclass of the options, every field with a default.
+    rate_controlled: whether `fit` heeds the targets of its context. config_type: a frozen dataclass of the options, every field with a default.
     """
 
     name: ClassVar[str]
     keyed: ClassVar[bool]
+    rate_controlled: ClassVar[bool]
     config_type: ClassVar[type[Any]]
 
     def __init__(self, config: Any = None) -> None: ...

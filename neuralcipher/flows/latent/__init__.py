@@ -1,4 +1,4 @@
-"""The latent flow: keyed, entropy-coded transform latents and a small learned synthesis."""
+"""The latent flow: keyed, entropy-coded motion and residual latents, and a learned repair."""
 
 from neuralcipher.flows.latent.flow import LatentConfig, LatentFlow
 

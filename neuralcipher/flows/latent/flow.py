@@ -1,52 +1,52 @@
-"""The default flow: entropy-coded latents masked with the keystream, then a small synthesis network."""
+"""The default flow: keyed, entropy-coded motion and residual latents, and a synthesis that repairs what it decodes."""
 
 from __future__ import annotations
 
-import math
-import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from neuralcipher.coding.weights import load_parameters
+from neuralcipher.coding.bits import BitReader
+from neuralcipher.coding.entropy import MessageDecoder
 from neuralcipher.errors import ShapeError, UsageError
 from neuralcipher.flows.base import FitContext, FitProgress, KeystreamFactory
 from neuralcipher.flows.device import place
+from neuralcipher.flows.latent import rate
 from neuralcipher.flows.latent import section as stored
-from neuralcipher.flows.latent.coder import LatentCoder
-from neuralcipher.flows.latent.refine import RefineNetwork, mean_squared_error, neighbours, train_refine
-from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour, analyse, grid_size, synthesise, to_numpy, unfold
+from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder
+from neuralcipher.flows.latent.head import MAX_QUALITY, Head
+from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
+from neuralcipher.flows.latent.model import EntropyModel
+from neuralcipher.flows.latent.network import RepairNetwork
+from neuralcipher.flows.latent.search import SQUARE
+from neuralcipher.flows.latent.structure import Group, groups
+from neuralcipher.flows.latent.synthesis import Synthesis
+from neuralcipher.flows.latent.training import RepairInputs, fit_changes
+from neuralcipher.flows.latent.transform import Colour
+from neuralcipher.flows.latent.warp import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
 
-_RATE_WEIGHT = 0.13
-_STEPS_PER_OCTAVE = 16
-_STEP_AT_ZERO = 2.0
-_PREFIX_BYTES = COLOUR_BYTES + 1
 _COLOUR_SAMPLE = 1 << 18
+_REPAIRED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LatentConfig:
     """Options of the latent flow.
 
-    quality: 0..100; 16 more halve the quantisation step. hidden: channels of the refining network, 0 for none.
-    weight_bits: 2..8, of its weights. steps: train for so many steps instead of for a time, so that two runs with
-    one seed give the same bytes on one machine.
+    quality: 0..100; 16 more halve the quantisation step. steps: train for so many steps instead of for a time, so
+    that two runs with one seed give the same bytes on one machine.
     """
 
     quality: int = 60
-    hidden: int = 16
-    weight_bits: int = 6
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        _within("quality", self.quality, 0, 100)
-        _within("hidden", self.hidden, 0, stored.MAX_HIDDEN)
-        _within("weight_bits", self.weight_bits, 2, 8)
+        _within("quality", self.quality, 0, MAX_QUALITY)
         if self.steps is not None:
             _within("steps", self.steps, 0, 10**9)
 
@@ -64,6 +64,7 @@ class LatentFlow:
 
     name = "latent"
     keyed = True
+    rate_controlled = True
     config_type = LatentConfig
 
     def __init__(self, config: LatentConfig | None = None) -> None:
@@ -73,55 +74,42 @@ class LatentFlow:
         """Code and train on frames (N, 3, H, W) uint8; see `Flow.fit`."""
         if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
             raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
-        started = time.monotonic()
-        config = self._config
+        clock = _Clock(context.budget_s, self._config.steps)
+        height, width = frames.shape[2:]
         colour = Colour.fit(_sample_pixels(frames))
-        exponent = config.quality
-        coded = _code_frames(frames, colour, exponent, context)
-        prefix = colour.to_bytes() + struct.pack("<B", exponent)
-        messages = (prefix + coded.messages[0], *coded.messages[1:])
-        network: RefineNetwork | None = None
-        exponents: list[int] = []
-        if config.hidden:
-            network, exponents = self._train(frames, coded, sum(map(len, messages)), started, context)
-        keystream = make_keystream(stored.mask_shape(max(map(len, messages))))
-        return stored.LatentSection(
-            height=frames.shape[2],
-            width=frames.shape[3],
-            hidden=config.hidden if network else 0,
-            weights=tuple(network.parameters()) if network else (),
-            messages=stored.mask(messages, keystream),
-        ).to_bytes(exponents)
+        truth = F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
+        encoder = SegmentEncoder(truth, frames, context.device)
 
-    def _train(
-        self, frames: Tensor, coded: _CodedFrames, message_bytes: int, started: float, context: FitContext
-    ) -> tuple[RefineNetwork | None, list[int]]:
-        """Train the refining network; None if it does not help (or diverged)."""
-        config = self._config
-        torch.manual_seed(context.seed)
-        network = RefineNetwork(config.hidden)
-        size_bytes = message_bytes + sum(p.numel() for p in network.parameters()) * config.weight_bits // 8
+        def coding(done: int, error: float, size_bytes: int) -> None:
+            size = size_bytes * len(frames) // done
+            context.progress(FitProgress(0, min(0.99, clock.fraction(0)), rate.psnr_db(error), size))
 
-        def fraction(step: int) -> float:
-            if config.steps is not None:
-                return step / config.steps if config.steps else 1.0
-            return (time.monotonic() - started) / context.budget_s if context.budget_s > 0 else 1.0
+        quality, attempt = rate.choose(
+            lambda quality: encoder.encode(quality, coding), self._config.quality, context, (height, width), truth
+        )
+        inputs = rate.repair_inputs(attempt, truth, (height, width), quality)
+        head = self._repaired(Head(colour, quality, False, None), inputs, attempt, clock, context)
+        plain = stored.LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
+        return plain.masked(make_keystream(plain.latent_shape)).to_bytes()
 
-        def report(step: int, psnr_db: float) -> None:
-            context.progress(FitProgress(step, min(1.0, fraction(step)), psnr_db, size_bytes))
+    def _repaired(
+        self, head: Head, inputs: RepairInputs, attempt: Attempt, clock: _Clock, context: FitContext
+    ) -> Head:
+        """The head with the network that pays."""
 
-        exponents = train_refine(
-            network,
-            coded.linear,
-            frames,
-            weight_bits=config.weight_bits,
-            fraction=fraction,
-            report=report,
+        def training(step: int, error: float) -> None:
+            progress = min(1.0, clock.fraction(step))
+            context.progress(FitProgress(step, progress, rate.psnr_db(error), attempt.size_bytes))
+
+        repairs, changes = fit_changes(
+            inputs,
+            8 * attempt.size_bytes,
+            fraction=clock.fraction,
+            report=training,
             seed=context.seed,
             device=context.device,
         )
-        before, after = _errors(network, coded.linear, frames, context.device)
-        return (network.cpu(), exponents) if after < before else (None, [])
+        return Head(head.colour, head.quality, repairs, changes)
 
     @classmethod
     def latent_shape(cls, section: bytes) -> Shape:
@@ -134,38 +122,40 @@ class LatentFlow:
     ) -> Iterator[Tensor]:
         """Yield frames start..stop-1, (3, H, W) uint8; see `Flow.render`."""
         parsed = stored.parse(section)
-        count = len(parsed.messages)
-        stop = count if stop is None else min(stop, count)
-        network = _network(parsed, device)
-        before: Tensor | None = None
-        here: Tensor | None = None
-        with torch.no_grad():
-            for index, linear in _linear_frames(parsed, keystream, max(0, start - 1), min(count, stop + 1)):
-                after = linear.to(device)
-                if here is not None and index > start:
-                    yield _shown(network, here if before is None else before, here, after, parsed)
-                before, here = here, after
-            if here is not None and start < stop == count:
-                yield _shown(network, here if before is None else before, here, here, parsed)
+        stop = parsed.frames if stop is None else min(stop, parsed.frames)
+        head = Head.from_bytes(*parsed.unmask(0, keystream))
+        shown = _Shown(head, parsed, device)
+        plan = groups(parsed.plan)
+        first = max((group.start for group in plan if group.is_key and group.start <= start), default=0)
+        synthesis = Synthesis(head.quality, device)
+        for group, latents in _decode(parsed, plan, keystream, head.quality):
+            if group.start >= stop:
+                return
+            if group.start < first:  # its latents are needed, its pictures are not
+                continue
+            done: dict[int, tuple[Tensor, Tensor, int]] = {}
+            for frame in latents:
+                decoded, residual = synthesis.finish(frame, synthesis.predict(frame.frame, frame.motion))
+                done[frame.frame.index] = decoded, residual, frame.frame.level
+            synthesis.forget(_needed_after(group, plan))
+            yield from shown.pictures([done[i] for i in range(max(start, group.start), min(stop, group.stop))])
 
     @classmethod
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
         """Swap one mask for another; see `Flow.remask`."""
-        messages = stored.mask(stored.parse(section).messages, old)
-        return stored.replace_messages(section, stored.mask(messages, new))
+        return stored.parse(section).masked(old).masked(new).to_bytes()
 
 
-@dataclass(frozen=True, slots=True)
-class _CodedFrames:
-    """messages: one a frame, not masked. linear: (N, 12, 4h, 4w) float16, folded frames before refining."""
+class _Clock:
+    """How much of the budget is used, 0..1: by time, or by training steps."""
 
-    messages: list[bytes]
-    linear: Tensor
+    def __init__(self, budget_s: float, steps: int | None) -> None:
+        self._started, self._budget_s, self._steps = time.monotonic(), budget_s, steps
 
-
-def _step(exponent: int) -> float:
-    """The quantisation step, in units of an orthonormal coefficient of pixels in [0, 1]."""
-    return float(_STEP_AT_ZERO * 2.0 ** (-exponent / _STEPS_PER_OCTAVE))
+    def fraction(self, step: int) -> float:
+        if self._steps is not None:
+            return step / self._steps if self._steps else 1.0
+        return (time.monotonic() - self._started) / self._budget_s if self._budget_s > 0 else 1.0
 
 
 def _sample_pixels(frames: Tensor) -> Tensor:
@@ -174,66 +164,47 @@ def _sample_pixels(frames: Tensor) -> Tensor:
     return pixels[:: max(1, len(pixels) // _COLOUR_SAMPLE)].float() / 255
 
 
-def _code_frames(frames: Tensor, colour: Colour, exponent: int, context: FitContext) -> _CodedFrames:
-    rows, columns = grid_size(*frames.shape[2:])
-    coder = LatentCoder(rows, columns)
-    step = _step(exponent)
-    messages, linear, size_bytes = [], [], 0
-    for index, frame in enumerate(frames):
-        coded = coder.encode(to_numpy(analyse(frame[None], colour)[0]) / np.float32(step), _RATE_WEIGHT)
-        messages.append(coded.data)
-        decoded = synthesise(torch.from_numpy(coded.latents).float()[None] * step, colour)
-        linear.append(decoded.half())
-        size_bytes += len(coded.data)
-        psnr_db = -10 * math.log10(max(mean_squared_error(decoded, frame[None]).item(), 1e-10))
-        context.progress(FitProgress(0, 0.0, psnr_db, size_bytes * len(frames) // (index + 1)))
-    return _CodedFrames(messages, torch.cat(linear))
+def _decode(
+    parsed: stored.LatentSection, plan: Sequence[Group], keystream: Keystream, quality: int
+) -> Iterator[tuple[Group, list[FrameLatents]]]:
+    """The groups and their frames in coding order."""
+    model = EntropyModel()
+    blocks = [-(-side // SQUARE) * (SQUARE // BLOCK) for side in (parsed.height, parsed.width)]
+    history = History(*blocks)
+    for number, group in enumerate(plan):
+        channel = BitReader(MessageDecoder(*parsed.unmask(number + 1, keystream)))
+        found: list[FrameLatents] = []
+        for batch in group.batches:
+            found += read_batch(batch, history, model, channel, quality)
+        history.forget(_needed_after(group, plan))
+        yield group, found
 
 
-def _errors(network: RefineNetwork, linear: Tensor, frames: Tensor, device: torch.device) -> tuple[float, float]:
-    """Mean squared error over all frames without and with the network."""
-    before = after = 0.0
-    with torch.no_grad():
-        for i in range(len(frames)):
-            inputs = [part.to(device).float() for part in neighbours(linear, torch.tensor([i]))]
-            truth = frames[i : i + 1].to(device)
-            before += mean_squared_error(inputs[1].clamp(0, 1), truth).item()
-            after += mean_squared_error(network(*inputs).clamp(0, 1), truth).item()
-    return before, after if math.isfinite(after) else math.inf
+def _needed_after(group: Group, plan: Sequence[Group]) -> set[int]:
+    return {i for later in plan if later.start >= group.stop for i in later.references()}
 
 
-def _network(parsed: stored.LatentSection, device: torch.device) -> RefineNetwork | None:
-    if not parsed.hidden:
-        return None
-    network = RefineNetwork(parsed.hidden)
-    load_parameters(network, parsed.weights)
-    place(network, device)
-    return network
+class _Shown:
+    """From decoded frames to pictures."""
+
+    def __init__(self, head: Head, parsed: stored.LatentSection, device: torch.device) -> None:
+        self._colour, self._quality = head.colour, head.quality
+        self._size = parsed.height, parsed.width
+        self._network: RepairNetwork | None = head.network()
+        if self._network is not None:
+            place(self._network, device)
+
+    def pictures(self, frames: Sequence[tuple[Tensor, Tensor, int]]) -> Iterator[Tensor]:
+        """(3, H, W) uint8 of (decoded, residual, level)."""
+        height, width = self._size
+        for i in range(0, len(frames), _REPAIRED_AT_ONCE):
+            some = frames[i : i + _REPAIRED_AT_ONCE]
+            shown = torch.stack([frame for frame, _, _ in some])
+            if self._network is not None:
+                residual = torch.stack([rest for _, rest, _ in some])
+                level = torch.tensor([level for _, _, level in some], device=shown.device)
+                with torch.no_grad():
+                    shown = self._network(shown, residual, level, torch.full_like(level, self._quality))
+            yield from self._colour.pictures(shown[..., :height, :width].nan_to_num()).cpu()
 
 
-def _linear_frames(
-    parsed: stored.LatentSection, keystream: Keystream, start: int, stop: int
-) -> Iterator[tuple[int, Tensor]]:
-    """(index, folded (1, 12, 4h, 4w)) of the frames start..stop-1; the latents before them are decoded all the same."""
-    coder = LatentCoder(*grid_size(parsed.height, parsed.width))
-
-    def unmasked(index: int) -> bytes:
-        masked = parsed.messages[index]
-        return stored.xor(masked, keystream.mask(index + 1, len(masked)))
-
-    first = unmasked(0)
-    prefix = first[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
-    colour, step = Colour.from_bytes(prefix[:COLOUR_BYTES]), _step(prefix[COLOUR_BYTES])
-
-    for index in range(stop):
-        latents = coder.decode(unmasked(index) if index else first[_PREFIX_BYTES:])
-        if index >= start:
-            yield index, synthesise(torch.from_numpy(latents.astype(np.float32))[None] * step, colour)
-
-
-def _shown(
-    network: RefineNetwork | None, before: Tensor, frame: Tensor, after: Tensor, parsed: stored.LatentSection
-) -> Tensor:
-    x = unfold(network(before, frame, after) if network else frame)
-    x = x[0, :, : parsed.height, : parsed.width]
-    return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

@@ -1,27 +1,25 @@
-"""The stored form of a latent flow: public shape and network, then one masked message a frame."""
+"""The stored form of a latent flow: public shape and plan, a masked head, one masked message a group of frames."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from neuralcipher.coding.binary import FieldReader, pack_varint
-from neuralcipher.coding.weights import weights_from_bytes, weights_to_bytes
-from neuralcipher.flows.latent.refine import RefineNetwork
-from neuralcipher.flows.latent.transform import BLOCK
+from neuralcipher.flows.latent import structure
+from neuralcipher.flows.latent.warp import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
 
-VERSION = 1
+VERSION = 2
 MAX_FRAMES = 1 << 16
 MAX_SIDE = 1 << 14
 MAX_PIXELS = 1 << 27
-MAX_HIDDEN = 64
 MAX_MESSAGE_BYTES = 1 << 24
-MAX_BLOCKS_PER_BYTE = 4  # of the first frame: its three DC levels cost above 3 bits a block under the stored prior
+MAX_BLOCKS_PER_BYTE = 1 << 11  # of the first message: a skipped square costs little, but not nothing
+_PIXELS_PER_SPARE_BYTE = 64
+_MAX_SPARE_BYTES = 1 << 20
 _Z_CHANNELS, _Z_COLUMNS, _Z_MIN_ROWS = 8, 16, 8
 _Z_ROW_BYTES = _Z_CHANNELS * _Z_COLUMNS
 _NOUN = "section of the latent flow"
@@ -29,73 +27,70 @@ _NOUN = "section of the latent flow"
 
 @dataclass(frozen=True, slots=True)
 class LatentSection:
-    """hidden: channels of the refining network, 0 if there is none; weights: its tensors; messages: one a frame."""
+    """plan: one byte a group, see `structure`. messages: the head's, then one a group, all masked."""
 
     height: int
     width: int
-    hidden: int
-    weights: tuple[Tensor, ...]
+    plan: bytes
     messages: tuple[bytes, ...]
 
     @property
+    def frames(self) -> int:
+        """How many frames the section holds."""
+        return structure.count_frames(self.plan)
+
+    @property
+    def spare_bytes(self) -> int:
+        """Keystream bytes that a decoder puts behind each message; see `unmask`."""
+        longest = max(byte & 0x7F for byte in self.plan)
+        return min(_MAX_SPARE_BYTES, -(-longest * self.height * self.width // _PIXELS_PER_SPARE_BYTE) + 64)
+
+    @property
     def latent_shape(self) -> Shape:
-        """(C, H, W) of z, just large enough to mask the longest message."""
-        return mask_shape(max(len(message) for message in self.messages))
+        """(C, H, W) of z, just large enough to mask the longest message and to spare."""
+        longest = max(len(message) for message in self.messages) + self.spare_bytes
+        return _Z_CHANNELS, max(_Z_MIN_ROWS, -(-longest // _Z_ROW_BYTES)), _Z_COLUMNS
 
-    def to_bytes(self, exponents: Sequence[int]) -> bytes:
-        """Serialise; exponents: of the weight grids."""
-        head = struct.pack("<BIHHB", VERSION, len(self.messages), self.height, self.width, self.hidden)
-        weights = weights_to_bytes(self.weights, exponents) if self.hidden else b""
-        return head + weights + _pack_messages(self.messages)
+    def to_bytes(self) -> bytes:
+        """Serialise."""
+        head = struct.pack("<BIHH", VERSION, self.frames, self.height, self.width)
+        lengths = b"".join(pack_varint(len(message)) for message in self.messages)
+        return head + pack_varint(len(self.plan)) + self.plan + lengths + b"".join(self.messages)
 
+    def masked(self, keystream: Keystream) -> LatentSection:
+        """The same section, message j XORed with z_{j+1}; its own inverse."""
+        messages = tuple(_xor(m, keystream.mask(j + 1, len(m))) for j, m in enumerate(self.messages))
+        return LatentSection(self.height, self.width, self.plan, messages)
 
-def mask_shape(longest: int) -> Shape:
-    """(C, H, W) of the smallest latent of at least `longest` bytes."""
-    return _Z_CHANNELS, max(_Z_MIN_ROWS, -(-longest // _Z_ROW_BYTES)), _Z_COLUMNS
+    def unmask(self, number: int, keystream: Keystream) -> tuple[bytes, bytes]:
+        """Message `number` in clear, and spare bytes of the keystream.
+
+        The decoder reads the spare bytes where a wrong key makes it read past the end: then what is shown does not
+        depend on how long the messages are.
+        """
+        message = self.messages[number]
+        pad = keystream.mask(number + 1, len(message) + self.spare_bytes)
+        return _xor(message, pad[: len(message)]), pad[len(message) :]
 
 
 def parse(data: bytes) -> LatentSection:
     """Read a section; messages stay masked. Raises PayloadDamagedError or LimitError on anything else."""
     reader = FieldReader(data, _NOUN)
-    height, width, hidden, count = _parse_head(reader)
-    shapes = [tuple(p.shape) for p in RefineNetwork(hidden).parameters()] if hidden else []
-    weights = tuple(weights_from_bytes(reader, shapes)) if hidden else ()
-    messages = _parse_messages(reader, count)
-    # Nothing has been allocated for the frames yet: their stated size must be in proportion to what is there.
-    reader.bounded(-(-height // BLOCK) * -(-width // BLOCK), 1, MAX_BLOCKS_PER_BYTE * len(messages[0]))
-    return LatentSection(height, width, hidden, weights, messages)
-
-
-def replace_messages(data: bytes, messages: Sequence[bytes]) -> bytes:
-    """The same section with other messages of the same lengths."""
-    return data[: len(data) - len(_pack_messages(messages))] + _pack_messages(messages)
-
-
-def mask(messages: Sequence[bytes], keystream: Keystream) -> tuple[bytes, ...]:
-    """XOR message i with z_{i+1}; its own inverse."""
-    return tuple(xor(message, keystream.mask(i + 1, len(message))) for i, message in enumerate(messages))
-
-
-def xor(data: bytes, pad: bytes) -> bytes:
-    """Bytewise exclusive or of two equally long strings."""
-    return np.bitwise_xor(np.frombuffer(data, np.uint8), np.frombuffer(pad, np.uint8)).tobytes()
-
-
-def _pack_messages(messages: Sequence[bytes]) -> bytes:
-    return b"".join(pack_varint(len(message)) for message in messages) + b"".join(messages)
-
-
-def _parse_head(reader: FieldReader) -> tuple[int, int, int, int]:
     reader.u8(VERSION, VERSION)
-    count = reader.u32(1, MAX_FRAMES)
+    frames = reader.u32(1, MAX_FRAMES)
     height, width = reader.u16(1, MAX_SIDE), reader.u16(1, MAX_SIDE)
     reader.bounded(height * width, 1, MAX_PIXELS)
-    return height, width, reader.u8(0, MAX_HIDDEN), count
-
-
-def _parse_messages(reader: FieldReader, count: int) -> tuple[bytes, ...]:
-    reader.bounded(count, 1, reader.remaining)
-    lengths = [reader.varint(MAX_MESSAGE_BYTES) for _ in range(count)]
+    count = reader.varint(min(frames, reader.remaining))
+    plan = reader.take(count)
+    if not structure.is_valid(plan) or structure.count_frames(plan) != frames:
+        raise reader.damaged("has groups that do not add up to its frames")
+    lengths = [reader.varint(MAX_MESSAGE_BYTES) for _ in range(count + 1)]
     messages = tuple(reader.take(length) for length in lengths)
     reader.finish()
-    return messages
+    # Nothing has been allocated for the frames yet: their stated size must be in proportion to what is there.
+    reader.bounded(-(-height // BLOCK) * -(-width // BLOCK), 1, MAX_BLOCKS_PER_BYTE * len(messages[1]))
+    return LatentSection(height, width, plan, messages)
+
+
+def _xor(data: bytes, pad: bytes) -> bytes:
+    return np.bitwise_xor(np.frombuffer(data, np.uint8), np.frombuffer(pad, np.uint8)).tobytes()

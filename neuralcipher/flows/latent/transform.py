@@ -9,38 +9,25 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 8
-FOLD = 2  # decoded frames stay folded: (12, H/2, W/2), each 2x2 square of pixels in the channels
 COLOUR_SCALE = 1 << 14
 COLOUR_BYTES = 24
 
 
-def _block_basis() -> Tensor:
-    """Orthonormal two-dimensional DCT-II, (v * 8 + u, y * 8 + x) float64."""
+def _basis() -> Tensor:
+    """Orthonormal DCT-II, (frequency, position) float64."""
     n = torch.arange(BLOCK, dtype=torch.float64)
     rows = torch.cos(math.pi * (n[None] + 0.5) * n[:, None] / BLOCK) * math.sqrt(2 / BLOCK)
     rows[0] /= math.sqrt(2)
-    return torch.kron(rows, rows)
+    return rows
 
 
-def _channel_order() -> Tensor:
-    """Which (colour, v, u) coefficient each of the 192 channels is: by frequency, chroma two steps later."""
-    n = torch.arange(BLOCK)
-    frequency = (n[:, None] + n[None]).double()
-    rank = torch.stack([frequency, frequency + 2.01, frequency + 2.02])
-    rank[:, 0, 0] = torch.tensor([0.0, 0.1, 0.2], dtype=torch.float64)
-    return torch.argsort(rank.reshape(-1), stable=True)
-
-
-_BLOCK_BASIS = _block_basis()
-_ORDER = _channel_order()
+_BASIS = torch.kron(_basis(), _basis()).float()  # (v * 8 + u, y * 8 + x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,48 +62,29 @@ class Colour:
         return cls(struct.unpack("<12h", data))
 
 
-@lru_cache(maxsize=4)
-def _basis(colour: Colour) -> Tensor:
-    """(192 channels, 192 values of a block in (colour, y, x) order) float32: the weights of the synthesis."""
-    rotation = torch.tensor(colour.values[:9], dtype=torch.float64).reshape(3, 3) / COLOUR_SCALE
-    return torch.kron(rotation.T.contiguous(), _BLOCK_BASIS)[_ORDER].float()
+    def apply(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) uint8 on these axes, float32 about 0."""
+        pixels = pictures.permute(0, 2, 3, 1).float() / 255 - self.mean.to(pictures.device).reshape(3)
+        return (pixels @ self._rotation(pictures.device)).permute(0, 3, 1, 2)
+
+    def pictures(self, frames: Tensor) -> Tensor:
+        """The inverse of `apply`: frames (N, 3, H, W) on these axes as uint8 pictures."""
+        pixels = frames.permute(0, 2, 3, 1) @ self._rotation(frames.device).T + self.mean.to(frames.device).reshape(3)
+        return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
+
+    def _rotation(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.values[:9], dtype=torch.float32, device=device).reshape(3, 3) / COLOUR_SCALE
 
 
-@lru_cache(maxsize=4)
-def _folded_basis(colour: Colour) -> Tensor:
-    """The same weights with the values of a block in (colour, y % 2, x % 2, y // 2, x // 2) order."""
-    half = BLOCK // FOLD
-    values = _basis(colour).reshape(-1, 3, half, FOLD, half, FOLD)
-    return values.permute(0, 1, 3, 5, 2, 4).reshape(-1, 3 * BLOCK * BLOCK)
+def forward_transform(frame: Tensor) -> Tensor:
+    """Coefficients (..., 64, h, w) of planes (..., 8h, 8w) float32."""
+    *_, height, width = frame.shape
+    blocks = F.pixel_unshuffle(frame[..., None, :, :], BLOCK)
+    return (_BASIS.to(frame.device) @ blocks.flatten(-2)).reshape(*frame.shape[:-2], -1, height // BLOCK, width // BLOCK)
 
 
-def grid_size(height: int, width: int) -> tuple[int, int]:
-    """Blocks down and across that cover a frame."""
-    return -(-height // BLOCK), -(-width // BLOCK)
-
-
-def analyse(frames: Tensor, colour: Colour) -> Tensor:
-    """Coefficients (B, 192, h, w) float32 of frames (B, 3, H, W) uint8, padded by their edges to whole blocks."""
-    _, _, height, width = frames.shape
-    rows, columns = grid_size(height, width)
-    x = frames.float() / 255 - colour.mean
-    x = F.pad(x, (0, columns * BLOCK - width, 0, rows * BLOCK - height), mode="replicate")
-    blocks = F.pixel_unshuffle(x, BLOCK).permute(0, 2, 3, 1)
-    return (blocks @ _basis(colour).T).permute(0, 3, 1, 2)
-
-
-def synthesise(coefficients: Tensor, colour: Colour) -> Tensor:
-    """The inverse of `analyse`: (B, 192, h, w) to folded frames (B, 12, 4h, 4w) float32 about [0, 1], not clamped."""
-    blocks = (coefficients.permute(0, 2, 3, 1) @ _folded_basis(colour)).permute(0, 3, 1, 2)
-    folded = F.pixel_shuffle(blocks, BLOCK // FOLD) + colour.mean.repeat_interleave(FOLD * FOLD, dim=0)
-    return folded.contiguous(memory_format=torch.channels_last)
-
-
-def unfold(folded: Tensor) -> Tensor:
-    """Folded frames (B, 12, H/2, W/2) as pictures (B, 3, H, W)."""
-    return F.pixel_shuffle(folded, FOLD)
-
-
-def to_numpy(coefficients: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Float32 array of the same shape."""
-    return coefficients.contiguous().numpy()
+def inverse_transform(coefficients: Tensor) -> Tensor:
+    """Planes (..., 8h, 8w) of coefficients (..., 64, h, w) float32."""
+    *lead, _, height, width = coefficients.shape
+    blocks = (_BASIS.to(coefficients.device).T @ coefficients.flatten(-2)).reshape(*lead, -1, height, width)
+    return F.pixel_shuffle(blocks, BLOCK).squeeze(-3)

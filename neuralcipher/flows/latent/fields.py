@@ -1,0 +1,133 @@
+"""Integer fields on a grid of blocks (motion, mean colours): coded from coarse to fine, each value between neighbours.
+
+The corner comes first; then the lattice is refined from stride to half stride, centres before edges, so that most
+values lie between four that are known, and a whole pass is coded at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from neuralcipher.coding.bits import ONE, AdaptiveBits, BitChannel
+from neuralcipher.coding.entropy import IntArray
+
+FIELD_LIMIT = 1 << 11
+MAX_PREFIX = 12
+_SPREADS = np.array([1, 3, 6, 12, 24])
+SPREADS = len(_SPREADS) + 1
+PER_CONTEXT = 24  # zero flag, 12 of the prefix, 11 of the first suffix bit
+_SUFFIX = 1 + MAX_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class LatticePass:
+    """at: (n,) flat indices of this pass. near: (4, n), of the neighbours known before it. fine: at the last stride."""
+
+    at: IntArray
+    near: IntArray
+    fine: bool
+
+
+@lru_cache(maxsize=16)
+def lattice(height: int, width: int) -> tuple[LatticePass, ...]:
+    """The passes over an h x w grid after its corner, coarse to fine."""
+    stride = 1
+    while stride < max(height, width):
+        stride *= 2
+    passes = []
+    while stride > 1:
+        half = stride // 2
+        middle_y, middle_x = np.arange(half, height, stride), np.arange(half, width, stride)
+        whole_y, whole_x = np.arange(0, height, stride), np.arange(0, width, stride)
+        y, x = _grid(middle_y, middle_x)
+        down, right = _mirror(y + half, y - half, height), _mirror(x + half, x - half, width)
+        corners = [(y - half, x - half), (y - half, right), (down, x - half), (down, right)]
+        passes.append(_pass(y, x, corners, width, half))
+        upright, level = _grid(middle_y, whole_x), _grid(whole_y, middle_x)
+        y, x = upright
+        near = [(y - half, x), (_mirror(y + half, y - half, height), x), *_beside(y, x, half, height, width)]
+        first = _pass(y, x, near, width, half)
+        y, x = level
+        near = [(y, x - half), (y, _mirror(x + half, x - half, width)), *_above(y, x, half, height, width)]
+        second = _pass(y, x, near, width, half)
+        both = np.concatenate([first.at, second.at]), np.concatenate([first.near, second.near], axis=1)
+        passes.append(LatticePass(*both, half == 1))
+        stride = half
+    return tuple(p for p in passes if p.at.size)
+
+
+def _grid(rows: IntArray, columns: IntArray) -> tuple[IntArray, IntArray]:
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    return y.reshape(-1), x.reshape(-1)
+
+
+def _mirror(wanted: IntArray, instead: IntArray, size: int) -> IntArray:
+    return np.where((wanted >= 0) & (wanted < size), wanted, instead)
+
+
+def _beside(y: IntArray, x: IntArray, half: int, height: int, width: int) -> list[tuple[IntArray, IntArray]]:
+    """Left and right neighbours, which are centres; where the grid is too narrow for one, the one above."""
+    left, right = _mirror(x - half, x + half, width), _mirror(x + half, x - half, width)
+    none = (left < 0) | (left >= width) | (right < 0) | (right >= width)
+    return [(np.where(none, y - half, y), np.where(none, x, side)) for side in (left, right)]
+
+
+def _above(y: IntArray, x: IntArray, half: int, height: int, width: int) -> list[tuple[IntArray, IntArray]]:
+    return [(b, a) for a, b in _beside(x, y, half, width, height)]
+
+
+def _pass(
+    y: IntArray, x: IntArray, near: list[tuple[IntArray, IntArray]], width: int, half: int
+) -> LatticePass:
+    return LatticePass(y * width + x, np.stack([a * width + b for a, b in near]), half == 1)
+
+
+def between(values: IntArray) -> tuple[IntArray, IntArray]:
+    """(prediction, spread) from known neighbours (4, ...): the mean of the middle two, and how far they differ."""
+    high, low = values.max(axis=0), values.min(axis=0)
+    return (values.sum(axis=0) - high - low) >> 1, high - low
+
+
+def contexts(kind: int, fine: bool, spread: IntArray) -> IntArray:
+    """Contexts of values of a kind (0..6), given the spread of their neighbours."""
+    row: IntArray = (2 * kind + int(fine)) * SPREADS + np.searchsorted(_SPREADS, spread, side="right")
+    return row
+
+
+def code_integers(channel: BitChannel, bits: AdaptiveBits, rows: IntArray, values: IntArray | None) -> IntArray:
+    """Code values (n,) in -4095..4095 under contexts (n,): a zero flag, a sign and an Exp-Golomb code.
+
+    Writes `values` and returns them, or reads them where `values` is None.
+    """
+    base = rows * PER_CONTEXT
+    coded = bits.code(channel, base, None if values is None else (values != 0).astype(np.int64))
+    nonzero = np.flatnonzero(coded)
+    if not nonzero.size:
+        return coded
+    base = base[nonzero]
+    known = None if values is None else values[nonzero]
+    negative = channel.code(_even(len(base)), None if known is None else (known < 0).astype(np.int64))
+    size = None if known is None else np.minimum(np.abs(known), (1 << MAX_PREFIX) - 1)
+    wanted = None if size is None else np.frexp(size)[1].astype(np.int64) - 1  # floor(log2), exact
+    length, open_ = np.zeros(len(base), dtype=np.int64), np.arange(len(base))
+    for step in range(MAX_PREFIX - 1):
+        more = None if wanted is None else (wanted[open_] > step).astype(np.int64)
+        open_ = open_[bits.code(channel, base[open_] + 1 + step, more) == 1]
+        length[open_] += 1
+        if not open_.size:
+            break
+    found = np.left_shift(1, length)
+    for place in range(int(length.max()) - 1, -1, -1):
+        first, later = np.flatnonzero(length == place + 1), np.flatnonzero(length > place + 1)
+        leading, trailing = (None, None) if size is None else (size[first] >> place & 1, size[later] >> place & 1)
+        found[first] |= bits.code(channel, base[first] + _SUFFIX + place, leading) << place
+        found[later] |= channel.code(_even(len(later)), trailing) << place
+    coded[nonzero] = np.where(negative == 1, -found, found)
+    return coded
+
+
+def _even(count: int) -> IntArray:
+    return np.full(count, ONE // 2, dtype=np.int64)

@@ -1,0 +1,121 @@
+"""The head of a segment: colour axes, quality, and what the video changed in the repairing network.
+
+All of it is masked like the frames, so that nothing that is stored in clear depends on what the frames show.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuralcipher.coding.bits import ONE, AdaptiveBits, BitChannel, BitReader, BitWriter
+from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
+from neuralcipher.flows.latent.fields import PER_CONTEXT, code_integers
+from neuralcipher.flows.latent.network import RepairNetwork, shipped_weights
+from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
+
+MAX_QUALITY = 100
+_PREFIX_BYTES = COLOUR_BYTES + 2
+_REPAIRS, _CHANGED = 1, 2
+_STEP_BITS = 4
+_STEPS_PER_OCTAVE = 2
+_COARSEST_STEP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Per parameter of the network, integers on a grid, and the exponent 0..15 of that grid's step."""
+
+    exponents: tuple[int, ...]
+    levels: tuple[Tensor, ...]
+
+    def weights(self) -> list[Tensor]:
+        """The parameters of the changed network."""
+        parts = zip(shipped_weights(), self.exponents, self.levels, strict=True)
+        return [weight + level.float() * grid_step(exponent) for weight, exponent, level in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """quality: 0..100. repairs: whether the network is used. changes: to its shipped weights, or None."""
+
+    colour: Colour
+    quality: int
+    repairs: bool
+    changes: Changes | None
+
+    def to_bytes(self) -> bytes:
+        """24 bytes of colour, one of quality, one of flags; then, if any, the coded changes."""
+        flags = (_REPAIRS if self.repairs else 0) | (_CHANGED if self.changes else 0)
+        data = self.colour.to_bytes() + struct.pack("<BB", self.quality, flags)
+        if self.changes is None:
+            return data
+        encoder = MessageEncoder(full=True)
+        _code(BitWriter(encoder), self.changes)
+        return data + encoder.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, spare: bytes) -> Head:
+        """Any bytes are some head; spare: see `LatentSection.unmask`."""
+        prefix = data[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
+        quality, flags = prefix[COLOUR_BYTES] % (MAX_QUALITY + 1), prefix[COLOUR_BYTES + 1]
+        changes = None
+        if flags & _CHANGED:
+            changes = _code(BitReader(MessageDecoder(data[_PREFIX_BYTES:], spare)), None)
+        return cls(Colour.from_bytes(prefix[:COLOUR_BYTES]), quality, bool(flags & _REPAIRS), changes)
+
+    def network(self) -> RepairNetwork | None:
+        """The network that repairs this segment, or None."""
+        if not self.repairs:
+            return None
+        network = RepairNetwork()
+        load(network, self.changes.weights() if self.changes else shipped_weights())
+        return network
+
+
+def load(network: RepairNetwork, weights: Sequence[Tensor]) -> None:
+    """Put weights into the network's parameters."""
+    with torch.no_grad():
+        for parameter, weight in zip(network.parameters(), weights, strict=True):
+            parameter.copy_(weight)
+
+
+def grid_step(exponent: int) -> float:
+    """The step of a grid of changes."""
+    return float(_COARSEST_STEP * 2.0 ** (-exponent / _STEPS_PER_OCTAVE))
+
+
+def changes_bits(changes: Changes) -> int:
+    """What storing the changes takes, in bits."""
+    encoder = MessageEncoder(full=True)
+    _code(BitWriter(encoder), changes)
+    return 8 * len(encoder.to_bytes())
+
+
+def _code(channel: BitChannel, changes: Changes | None) -> Changes:
+    """Write changes and return them, or read them where None."""
+    exponents, levels = [], []
+    for number, weight in enumerate(shipped_weights()):
+        bits = AdaptiveBits(np.full((PER_CONTEXT, 2), 2))
+        given = None if changes is None else changes.exponents[number]
+        exponent = 0
+        for place in range(_STEP_BITS):
+            asked = None if given is None else np.array([given >> place & 1])
+            exponent |= int(channel.code(np.array([ONE // 2]), asked)[0]) << place
+        values = None if changes is None else changes.levels[number].reshape(-1).numpy()
+        found = []
+        for start in range(0, weight.numel(), _PIECE):  # adapt as it goes
+            piece = None if values is None else values[start : start + _PIECE]
+            count = min(_PIECE, weight.numel() - start)
+            found.append(code_integers(channel, bits, np.zeros(count, dtype=np.int64), piece))
+        exponents.append(exponent)
+        levels.append(torch.from_numpy(np.concatenate(found)).reshape(weight.shape))
+    return Changes(tuple(exponents), tuple(levels))
+
+
+_PIECE = 64

@@ -1,0 +1,58 @@
+"""The learned part of the synthesis: a small network that repairs each decoded frame.
+
+It sees the frame and its residual at half resolution (each 2x2 square of pixels in the channels) and adds a
+correction: it removes block edges and restores what quantisation blurred. It starts from weights that were trained
+beforehand and ship with the package; what a video changes in them is stored.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralcipher.flows.latent.structure import LEVELS
+
+FOLD = 2
+HIDDEN = 16
+_SLOPE = 0.1
+_QUALITY_SCALE = 50.0
+
+
+class RepairNetwork(nn.Module):
+    """Three 3x3 convolutions at half resolution with 16 channels between them, and a bias for level and quality."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        folded = 3 * FOLD * FOLD
+        self.first = nn.Conv2d(2 * folded, HIDDEN, 3, padding=1, bias=False)
+        self.level = nn.Parameter(torch.zeros(LEVELS, HIDDEN))
+        self.quality = nn.Parameter(torch.zeros(HIDDEN))
+        self.middle = nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1)
+        self.last = nn.Conv2d(HIDDEN, folded, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        self.last.bias = nn.Parameter(torch.zeros(folded))  # starts as the identity
+
+    def forward(self, frame: Tensor, residual: Tensor, level: Tensor, quality: Tensor) -> Tensor:
+        """Repair frames; frame and residual (B, 3, H, W) float32, level and quality (B,) int64. Returns (B, 3, H, W)."""
+        x = F.pixel_unshuffle(torch.cat([frame, residual], dim=1), FOLD)
+        bias = self.level[level] + quality[:, None] / _QUALITY_SCALE * self.quality
+        x = self.first(x.contiguous(memory_format=torch.channels_last)) + bias[:, :, None, None]
+        x = F.leaky_relu(x, _SLOPE)
+        x = F.leaky_relu(self.middle(x), _SLOPE)
+        correction: Tensor = F.pixel_shuffle(self.last(x), FOLD)
+        return frame + correction.to(frame.dtype)
+
+
+@lru_cache(maxsize=1)
+def shipped_weights() -> tuple[Tensor, ...]:
+    """The parameters of the network as they ship, in their order; float16 on disk, float32 here."""
+    raw = files("neuralcipher").joinpath("data/latent_network.bin").read_bytes()
+    values = torch.from_numpy(np.frombuffer(raw, "<f2").astype(np.float32))
+    shapes = [p.shape for p in RepairNetwork().parameters()]
+    parts = values.split([shape.numel() for shape in shapes])
+    return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))

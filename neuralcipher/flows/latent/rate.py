@@ -1,0 +1,110 @@
+"""Choosing the quality: as asked, or by coding again until a size or a PSNR is met."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuralcipher.flows.base import FitContext
+from neuralcipher.flows.device import place
+from neuralcipher.flows.latent.encoding import Attempt
+from neuralcipher.flows.latent.head import MAX_QUALITY, load
+from neuralcipher.flows.latent.network import RepairNetwork, shipped_weights
+from neuralcipher.flows.latent.training import RepairInputs, errors_with
+
+_MOST_ATTEMPTS = 5
+_LOG_SIZE_PER_QUALITY = 0.05  # to begin with; later attempts use what was measured
+_PSNR_PER_QUALITY = 0.2
+_SIZE_SLACK = 0.02
+_PSNR_SLACK_DB = 0.1
+_HEAD_BYTES = 300  # kept free for changes to the network
+_NO_ERROR = 1e-10
+
+
+def psnr_db(error: float) -> float:
+    """Of a mean squared error on [0, 1]; at most 100 dB."""
+    return -10 * math.log10(max(error, _NO_ERROR))
+
+
+def repair_inputs(attempt: Attempt, truth: Tensor, size: tuple[int, int], quality: int) -> RepairInputs:
+    """What the network sees of an attempt."""
+    return RepairInputs(attempt.decoded, attempt.residual, attempt.levels, truth, size, quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """value: log of the bytes, or PSNR in dB. slope: of it by quality, before it is known. above: from which side it
+    is to be met. slack: how near is near enough."""
+
+    value: float
+    slope: float
+    slack: float
+    above: bool
+
+    def met(self, value: float) -> bool:
+        """Whether a value is on the right side."""
+        return value >= self.value if self.above else value <= self.value
+
+
+def choose(
+    encode: Callable[[int], Attempt], quality: int, context: FitContext, size: tuple[int, int], truth: Tensor
+) -> tuple[int, Attempt]:
+    """(quality, attempt): one attempt at the quality asked for, or up to five towards the context's target.
+
+    A size is kept below, a PSNR above, where any quality can; else what comes nearest is returned.
+    """
+    if context.target_bytes is not None:
+        spare = min(_HEAD_BYTES, context.target_bytes // 20)
+        goal = _Goal(math.log(max(1, context.target_bytes - spare)), _LOG_SIZE_PER_QUALITY, _SIZE_SLACK, False)
+    elif context.target_psnr_db is not None:
+        goal = _Goal(context.target_psnr_db, _PSNR_PER_QUALITY, _PSNR_SLACK_DB, True)
+    else:
+        return quality, encode(quality)
+    values: dict[int, float] = {}
+    best: tuple[int, Attempt] | None = None
+    while len(values) < _MOST_ATTEMPTS and quality not in values:
+        attempt = encode(quality)
+        if goal.above:
+            values[quality] = _shipped_psnr_db(repair_inputs(attempt, truth, size, quality), context.device)
+        else:
+            values[quality] = math.log(attempt.size_bytes)
+        if best is None or _better(values[quality], values[best[0]], goal):
+            best = quality, attempt
+        if goal.met(values[quality]) and abs(values[quality] - goal.value) <= goal.slack:
+            break
+        quality = _next(values, quality, goal)
+    if best is None:
+        raise ValueError("no attempt was made")
+    return best
+
+
+def _better(value: float, other: float, goal: _Goal) -> bool:
+    if goal.met(value) != goal.met(other):
+        return goal.met(value)
+    return abs(value - goal.value) < abs(other - goal.value)
+
+
+def _next(values: dict[int, float], quality: int, goal: _Goal) -> int:
+    """The quality to try next: by the slope between the two attempts nearest the goal, within what they bracket."""
+    slope = goal.slope
+    near = sorted(values, key=lambda q: abs(values[q] - goal.value))[:2]
+    if len(near) == 2 and values[near[0]] != values[near[1]]:
+        slope = max(goal.slope / 4, (values[near[0]] - values[near[1]]) / (near[0] - near[1]))
+    step = (goal.value - values[near[0]]) / slope
+    guess = near[0] + (math.ceil(step) if goal.above else math.floor(step))
+    low = max([q for q in values if values[q] <= goal.value], default=-1) + 1
+    high = min([q for q in values if values[q] > goal.value], default=MAX_QUALITY + 1) - 1
+    return quality if low > high else max(0, min(MAX_QUALITY, max(low, min(high, guess))))
+
+
+def _shipped_psnr_db(inputs: RepairInputs, device: torch.device) -> float:
+    """Mean PSNR of the frames with the network as it ships, if that helps."""
+    network = RepairNetwork()
+    load(network, shipped_weights())
+    place(network, device)
+    plain, repaired = errors_with(None, inputs, device), errors_with(network, inputs, device)
+    return max(sum(map(psnr_db, errors)) / len(errors) for errors in (plain, repaired))

@@ -1,0 +1,73 @@
+"""From integers to frames: motion-compensated prediction, the inverse transform."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from neuralcipher.flows.latent.history import FrameLatents
+from neuralcipher.flows.latent.motion import Motion
+from neuralcipher.flows.latent.structure import CodedFrame
+from neuralcipher.flows.latent.transform import inverse_transform
+from neuralcipher.flows.latent.warp import Reference, predict
+
+_STEPS_PER_OCTAVE = 16
+_STEP_AT_ZERO = 2.0
+# Frames that others depend on get a finer step; in sixths of an octave.
+_LEVEL_OFFSETS = (-1, 0, 1, 2, 3, 3)
+_WEIGHTS = torch.tensor([[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 0.0]])
+
+
+def step_size(quality: int, level: int) -> float:
+    """The quantisation step at a quality (0..100) and level, in units of an orthonormal coefficient of [0, 1]."""
+    return float(_STEP_AT_ZERO * 2.0 ** (_LEVEL_OFFSETS[level] / 6 - quality / _STEPS_PER_OCTAVE))
+
+
+class Synthesis:
+    """Turns stored frames into pictures, each from the ones before it in coding order."""
+
+    def __init__(self, quality: int, device: torch.device) -> None:
+        self._quality, self._device = quality, device
+        self._references: dict[int, Reference] = {}
+        self._luma: dict[int, Reference] = {}
+        self._frames: dict[int, Tensor] = {}
+
+    def luma(self, index: int) -> Reference:
+        """The first colour axis of a decoded frame, for searching motion."""
+        if index not in self._luma:
+            self._luma[index] = Reference(self._frames[index], planes=1)
+        return self._luma[index]
+
+    def reference(self, index: int) -> Reference:
+        """A decoded frame, ready to be predicted from."""
+        if index not in self._references:
+            self._references[index] = Reference(self._frames[index])
+        return self._references[index]
+
+    def predict(self, frame: CodedFrame, motion: Motion) -> Tensor:
+        """The prediction of a frame, (3, H, W)."""
+        height, width = motion.mode.shape
+        total = torch.zeros(3, 8 * height, 8 * width, device=self._device)
+        if frame.first < 0:
+            return total
+        mode, vectors = torch.from_numpy(motion.mode), torch.from_numpy(motion.vectors).to(self._device)
+        for number, index in enumerate((frame.first, frame.second)):
+            weight = _WEIGHTS[number][mode]
+            if weight.any():
+                total = total + predict(self.reference(index), vectors[number], weight.to(self._device))
+        return total
+
+    def finish(self, stored: FrameLatents, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the residual and keep the result; returns the frame and the residual, (3, H, W) each."""
+        step = step_size(self._quality, stored.frame.level)
+        residual = inverse_transform(torch.from_numpy(stored.latents).to(self._device, torch.float32) * step)
+        frame = prediction + residual
+        self._frames[stored.frame.index] = frame
+        return frame, residual
+
+    def forget(self, keep: set[int]) -> None:
+        """Drop every frame that is not in `keep`."""
+        self._references = {index: ref for index, ref in self._references.items() if index in keep}
+        self._luma = {index: ref for index, ref in self._luma.items() if index in keep}
+        self._frames = {index: frame for index, frame in self._frames.items() if index in keep}
+

@@ -1,0 +1,164 @@
+"""Fitting the repairing network to one segment, at a price for every change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralcipher.flows.device import place, training_precision
+from neuralcipher.flows.latent.head import Changes, changes_bits, grid_step, load
+from neuralcipher.flows.latent.network import FOLD, RepairNetwork, shipped_weights
+
+_PIXELS_PER_STEP = 4 * 96 * 160
+_CROP_HEIGHT, _CROP_WIDTH = 96, 160
+_RATES = (3e-3, 5e-4)  # the second where the first diverges
+_EXPONENT = 13  # of the grid of changes: a step of 0.0055
+_ROUND_AFTER = 0.5
+_MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
+_EVALUATED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RepairInputs:
+    """What the network sees, and should return. decoded, residual: (N, 3, H, W) float16. levels: (N,) int64.
+
+    truth: (N, 3, H, W) float32. size: (height, width) of the part that is shown.
+    """
+
+    decoded: Tensor
+    residual: Tensor
+    levels: Tensor
+    truth: Tensor
+    size: tuple[int, int]
+    quality: int
+
+
+def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: torch.device) -> list[float]:
+    """Mean squared error of (at most 64 evenly spread) frames, repaired or not."""
+    height, width = inputs.size
+    errors = []
+    with torch.no_grad():
+        for i in range(0, len(inputs.truth), -(-len(inputs.truth) // _EVALUATED)):
+            shown = inputs.decoded[i : i + 1].to(device).float()
+            if network is not None:
+                rest, level = inputs.residual[i : i + 1].to(device).float(), inputs.levels[i : i + 1].to(device)
+                shown = network(shown, rest, level, torch.full_like(level, inputs.quality))
+            truth = inputs.truth[i : i + 1].to(device)
+            errors.append(F.mse_loss(shown[..., :height, :width], truth[..., :height, :width]).item())
+    return errors
+
+
+def _error_with(network: RepairNetwork | None, inputs: RepairInputs, device: torch.device) -> float:
+    """The mean over the frames; infinite if it is not a number."""
+    errors = errors_with(network, inputs, device)
+    mean = sum(errors) / len(errors)
+    return mean if math.isfinite(mean) else math.inf
+
+
+def fit_changes(
+    inputs: RepairInputs,
+    message_bits: int,
+    *,
+    fraction: Callable[[int], float],
+    report: Callable[[int, float], None],
+    seed: int,
+    device: torch.device,
+) -> tuple[bool, Changes | None]:
+    """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
+
+    message_bits: of everything else. fraction(step): 0..1 of the budget; training ends at 1. report(step, mean squared
+    error). Training that diverges is begun again more slowly, once; then what
+    shipped remains.
+    """
+    network = RepairNetwork()
+    load(network, shipped_weights())
+    place(network, device)
+    plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
+    report(0, min(plain, shipped))
+    base = min(plain, shipped)
+    if not base > 0 or fraction(0) >= 1:
+        return shipped < plain, None
+    for learning_rate in _RATES:
+        load(network, shipped_weights())
+        changes = _train(network, inputs, base, message_bits, learning_rate, fraction, report, seed, device)
+        if changes is not None:
+            break
+    else:
+        return shipped < plain, None
+    load(network, changes.weights())
+    changed = _error_with(network, inputs, device)
+    cost = math.log(max(changed, 1e-12) / base) + _MIX * math.log1p(changes_bits(changes) / message_bits)
+    return (True, changes) if cost < 0 else (shipped < plain, None)
+
+
+def _train(
+    network: RepairNetwork,
+    inputs: RepairInputs,
+    base: float,
+    message_bits: int,
+    learning_rate: float,
+    fraction: Callable[[int], float],
+    report: Callable[[int, float], None],
+    seed: int,
+    device: torch.device,
+) -> Changes | None:
+    start = [weight.to(device) for weight in shipped_weights()]
+    parameters = list(network.parameters())
+    names = [name for name, _ in network.named_parameters()]
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99))
+    draw = torch.Generator().manual_seed(seed)
+    grid = grid_step(_EXPONENT)
+    step = 0
+    while (done := fraction(step)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * (0.5 + 0.5 * math.cos(math.pi * done)) + 2e-5
+        deltas = [(p - s) / grid for p, s in zip(parameters, start, strict=True)]
+        bits = torch.stack([_price(delta) for delta in deltas]).sum()
+        if done >= _ROUND_AFTER:
+            rounded = [d + (torch.round(d) - d).detach() for d in deltas]
+            weights = {n: s + r * grid for n, s, r in zip(names, start, rounded, strict=True)}
+        else:
+            weights = dict(zip(names, parameters, strict=True))
+        part, truth = _batch(inputs, draw, device)
+        with training_precision(device):
+            output = torch.func.functional_call(network, weights, part)
+        error = F.mse_loss(output.float(), truth)
+        loss = error / base + _MIX * bits / message_bits
+        if not torch.isfinite(loss):
+            return None
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        step += 1
+        if step % 10 == 0:
+            report(step, error.item())
+    levels = [torch.round((p.detach() - s) / grid).cpu().long() for p, s in zip(parameters, start, strict=True)]
+    return Changes((_EXPONENT,) * len(levels), tuple(levels))
+
+
+def _price(delta: Tensor) -> Tensor:
+    """About the bits that changes take, in units of their grid."""
+    return 1.5 * torch.log2(1 + delta.abs()).sum()
+
+
+def _batch(inputs: RepairInputs, draw: torch.Generator, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
+    rows, columns = _window(inputs.size[0], _CROP_HEIGHT, draw), _window(inputs.size[1], _CROP_WIDTH, draw)
+    count = max(1, _PIXELS_PER_STEP // ((rows.stop - rows.start) * (columns.stop - columns.start)))
+    index = torch.randint(len(inputs.truth), (count,), generator=draw)
+    pictures = (inputs.decoded, inputs.residual, inputs.truth)
+    decoded, residual, truth = (x[index][..., rows, columns].to(device).float() for x in pictures)
+    level = inputs.levels[index].to(device)
+    return (decoded, residual, level, torch.full_like(level, inputs.quality)), truth
+
+
+def _window(length: int, size: int, draw: torch.Generator) -> slice:
+    length += length % FOLD
+    if length <= size:
+        return slice(0, length)
+    start = FOLD * int(torch.randint((length - size) // FOLD + 1, (1,), generator=draw))
+    return slice(start, start + size)
