@@ -124,7 +124,7 @@ def record(clips: list[str]) -> Recorder:
         colour = Colour.fit(pictures.permute(0, 2, 3, 1).reshape(-1, 3)[::29].float() / 255)
         height, width = pictures.shape[2:]
         frames = F.pad(colour.apply(pictures), (0, -width % 16, 0, -height % 16), mode="replicate").contiguous()
-        encoder = encoding.SegmentEncoder(frames, pictures, None, torch.device("cpu"))
+        encoder = encoding.SegmentEncoder(frames, pictures, torch.device("cpu"))
         for quality in qualities:
             attempt = encoder.encode(quality, lambda *_: None)
             psnr_db = -10 * math.log10(sum(attempt.error) / pictures.numel())
@@ -240,7 +240,7 @@ def main() -> None:
         size = sum(int(np.prod(shape)) for shape, _ in model.network_shapes())
         tables = np.full(2 * (model.FIELD_CONTEXTS + model.MODE_CONTEXTS), 2, np.uint8)
         OUTPUT.write_bytes(np.zeros(size, "<i2").tobytes() + tables.tobytes())
-        encoding.RATE_WEIGHT = 0.03
+        encoding._RATE_WEIGHT = 0.03
     recorder = record(arguments.clips)
     repair = train_network(recorder, 10 * arguments.steps)
     weights = np.concatenate([p.detach().numpy().astype("<f2").reshape(-1) for p in repair.parameters()])

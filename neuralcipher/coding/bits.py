@@ -45,14 +45,18 @@ def probability_table() -> IntArray:
 
 def probabilities(logits: IntArray) -> IntArray:
     """P(1) in 2**-16 of integer logits; beyond +-2047 they are clipped."""
-    table: IntArray = probability_table()[np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT) + LOGIT_LIMIT]
+    table: IntArray = probability_table()[_place(logits)]
     return table
+
+
+def _place(logits: IntArray) -> IntArray:
+    return np.minimum(np.maximum(logits, -LOGIT_LIMIT), LOGIT_LIMIT) + LOGIT_LIMIT
 
 
 def cost_bits(logits: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Code length of a 0 and of a 1 under integer logits, in bits; for the encoder's choices only."""
     zero, one = _cost_table()
-    index = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT) + LOGIT_LIMIT
+    index = _place(logits)
     return zero[index], one[index]
 
 
@@ -105,7 +109,7 @@ class AdaptiveBits:
     def probabilities(self, contexts: IntArray) -> IntArray:
         """P(1) in 2**-16 for contexts (n,)."""
         row = self.counts[contexts]
-        return np.clip(row[:, 1] * ONE // (row[:, 0] + row[:, 1]), 64, ONE - 64)
+        return np.minimum(np.maximum(row[:, 1] * ONE // (row[:, 0] + row[:, 1]), 64), ONE - 64)
 
     def update(self, contexts: IntArray, bits: IntArray) -> None:
         """Count bits (n,) under contexts (n,)."""
@@ -141,4 +145,4 @@ class AdaptiveBias:
         np.add.at(count, classes, 1)
         # the slope of the logistic function is at most 1/4: a full Newton step would be 4 or more times the error
         step = 6 * LOGIT_SCALE * error // (ONE * (count + self.weight))
-        self.values = np.clip(self.values + step, -LOGIT_LIMIT, LOGIT_LIMIT)
+        self.values = np.minimum(np.maximum(self.values + step, -LOGIT_LIMIT), LOGIT_LIMIT)

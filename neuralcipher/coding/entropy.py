@@ -8,7 +8,7 @@ which IEEE 754 rounds the same everywhere, so that bundles open on every machine
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import constriction
 import numpy as np
@@ -44,32 +44,32 @@ class MessageEncoder:
 
     def __init__(self, *, full: bool = False) -> None:
         self._full = full
-        self._parts: list[Callable[[constriction.stream.stack.AnsCoder], None]] = []
+        self._parts: list[tuple[Any, ...]] = []  # arguments of the coder
 
     def add(self, contexts: IntArray, symbols: IntArray, tables: IntArray) -> None:
         """Add symbols (n,), each coded with the row tables[context] of integer counts (contexts, alphabet)."""
         rows = _probabilities(tables)
         for piece in _pieces(len(symbols)):
-            part = symbols[piece].astype(np.int32), _Symbols, rows[contexts[piece]]
-            self._parts.append(lambda coder, part=part: coder.encode_reverse(*part))
+            self._put(symbols[piece], _Symbols, rows[contexts[piece]])
 
     def add_bits(self, bits: IntArray, probabilities: IntArray) -> None:
         """Add bits (n,), each with its own probability of a 1, an integer 1..65535 in units of 2**-16."""
         if len(bits):
-            part = bits.astype(np.int32), _Bits, probabilities / _ONE
-            self._parts.append(lambda coder: coder.encode_reverse(*part))
+            self._put(bits, _Bits, probabilities / _ONE)
 
     def add_escapes(self, values: IntArray) -> None:
         """Add values (n,) in 0..65535, each as 16 plain bits."""
-        part = values.astype(np.int32), _Uniform(ESCAPE_RANGE)
-        self._parts.append(lambda coder: coder.encode_reverse(*part))
+        self._put(values, _Uniform(ESCAPE_RANGE))
+
+    def _put(self, symbols: IntArray, *model: Any) -> None:
+        self._parts.append((symbols.astype(np.int32), *model))
 
     def to_bytes(self) -> bytes:
         """The coded message; its length is a multiple of 4."""
         start = np.array(_FULL_STATE, dtype=np.uint32) if self._full else None
         coder = constriction.stream.stack.AnsCoder(start)
-        for put in reversed(self._parts):
-            put(coder)
+        for part in reversed(self._parts):
+            coder.encode_reverse(*part)
         return np.asarray(coder.get_compressed()).astype("<u4").tobytes()
 
 

@@ -52,7 +52,8 @@ class Flow(Protocol):
     """F = f_1 .. f_M: maps the keystream to frames. Source: Neural Video Encoding, eq. 5.
 
     name: as registered. keyed: whether the frames depend on the keystream (else it is never sealed `bare`).
-    rate_controlled: whether `fit` heeds the targets of its context. config_type: a frozen dataclass of the options, every field with a default.
+    rate_controlled: whether `fit` heeds the targets of its context.
+    config_type: a frozen dataclass of the options, every field with a default.
     """
 
     name: ClassVar[str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +12,7 @@ import torch
 
 from neuralcipher.container import BundleReader
 from neuralcipher.files import check_output, output_folder, output_path
+from neuralcipher.flows.ahead import one_ahead
 from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
@@ -97,15 +97,6 @@ def _frames(
 ) -> Iterator[Picture]:
     segments = stored_segments(reader)
     pictures = (picture for segment in segments for picture in render_segment(reader, segment, info, device))
-    for done, picture in enumerate(_one_ahead(pictures), start=1):
+    for done, picture in enumerate(one_ahead(pictures), start=1):
         progress(Progress("writing", done / info.frames))
         yield picture
-
-
-def _one_ahead(pictures: Iterator[Picture]) -> Iterator[Picture]:
-    """The same pictures; the next one is rendered in a thread while this one is written."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending = worker.submit(next, pictures, None)
-        while (picture := pending.result()) is not None:
-            pending = worker.submit(next, pictures, None)
-            yield picture

@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.coding.bits import BitWriter
+from neuralcipher.coding.bits import BitChannel, BitWriter
 from neuralcipher.coding.entropy import MessageEncoder
 from neuralcipher.flows.latent.history import FrameLatents, History, code_motion, settle
 from neuralcipher.flows.latent.model import EntropyModel
 from neuralcipher.flows.latent.motion import Motion
+from neuralcipher.flows.latent.opticalflow import OpticalFlow
 from neuralcipher.flows.latent.planning import Planner
 from neuralcipher.flows.latent.residual import ResidualCoder
-from neuralcipher.flows.latent.opticalflow import OpticalFlow
 from neuralcipher.flows.latent.search import MotionSearch
 from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, groups
 from neuralcipher.flows.latent.synthesis import Synthesis, step_size
 from neuralcipher.flows.latent.transform import forward_transform
 from neuralcipher.flows.latent.warp import BLOCK
 
-RATE_WEIGHT = 0.12
-# (anchor, leaf) by the length of the group
+_RATE_WEIGHT = 0.12
+# By the length of a group: how much more a bit must be worth in its anchor and in its last frames, measured on six
+# clips (docs/benchmarks.md). The more frames depend on one, the less its bits may be spared.
 _CASCADE = ((16, 2.0, 14.0), (8, 1.7, 5.5), (4, 1.5, 3.0), (2, 1.3, 2.5), (1, 1.2, 1.2))
 
 
-def rate_weight(level: int, length: int) -> float:
-    """What a bit is worth, in squared steps: the less depends on a frame, the more."""
-    if level == KEY_LEVEL:
-        return RATE_WEIGHT
-    _, anchor, leaf = next(row for row in _CASCADE if row[0] <= length)
-    depth = max(1, length.bit_length() - 1)
-    return RATE_WEIGHT * anchor * (leaf / anchor) ** min(1.0, (level - 1) / depth)
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What may be tried otherwise. length: of every group, None for the planner's choice. cascade: exponent of the
+    rate weights above the key's; 0 treats all frames alike."""
+
+    length: int | None = None
+    cascade: float = 1.0
+
+    def rate_weight(self, level: int, length: int) -> float:
+        """What a bit is worth, in squared steps, at a level of a group."""
+        if level == KEY_LEVEL:
+            return _RATE_WEIGHT
+        _, anchor, leaf = next(row for row in _CASCADE if row[0] <= length)
+        depth = max(1, length.bit_length() - 1)
+        return float(_RATE_WEIGHT * (anchor * (leaf / anchor) ** min(1.0, (level - 1) / depth)) ** self.cascade)
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One way through the segment. plan: see `structure`. messages: one a group, not masked. decoded and residual: (N, 3, H, W) float16,
-    before repair. error: squared error of the frames, summed over pixels and colours."""
+    """One way through the segment.
+
+    plan: see `structure`. messages: one a group, not masked. decoded, residual: (N, 3, H, W) float16, before repair.
+    levels: (N,) int64. error: by frame, the squared error summed over pixels and colours.
+    """
 
     plan: bytes
     messages: list[bytes]
@@ -52,83 +64,53 @@ class Attempt:
 
     @property
     def size_bytes(self) -> int:
+        """Of all messages."""
         return sum(map(len, self.messages))
+
+
+AttemptCallback = Callable[[int, float, int], None]
+"""Called after each group with the frames done, their mean squared error, and the bytes so far; may raise."""
 
 
 class SegmentEncoder:
     """Codes one segment, as often as it takes; motion found in one attempt starts the next."""
 
     def __init__(self, frames: Tensor, pictures: Tensor, device: torch.device) -> None:
-        """frames: (N, 3, H, W) float32 on the colour axes, padded to multiples of 16. pictures: (N, 3, .., ..) uint8."""
+        """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8."""
         self._frames = frames
         self._flow = OpticalFlow(pictures)
         self._device = device
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}
 
-    def encode(self, quality: int, report: Callable[[int, float, int], None]) -> Attempt:
-        """Code every group; report(frames done, mean squared error so far, bytes so far)."""
-        count, _, height, width = self._frames.shape
-        model = EntropyModel()
-        history = History(height // BLOCK, width // BLOCK)
-        synthesis = Synthesis(quality, self._device)
-        plan = Planner(self._flow, count, step_size(quality, ANCHOR_LEVEL)).plan()
-        attempt = Attempt(
-            plan,
-            [],
-            torch.zeros(self._frames.shape, dtype=torch.float16),
-            torch.zeros(self._frames.shape, dtype=torch.float16),
-            torch.zeros(count, dtype=torch.int64),
-            [0.0] * count,
-        )
+    def encode(self, quality: int, report: AttemptCallback, tuning: Tuning | None = None) -> Attempt:
+        """Code every group at a quality 0..100."""
+        tuning = tuning or Tuning()
+        plan = Planner(self._flow, len(self._frames), step_size(quality, ANCHOR_LEVEL)).plan(tuning.length)
+        run = _Run(self._frames, quality, tuning, self._device, plan, self._size)
         coding_order = groups(plan)
         for number, group in enumerate(coding_order):
             encoder = MessageEncoder(full=True)
-            channel = BitWriter(encoder)
             for batch in group.batches:
-                motions = [self._motion(frame, history, synthesis, quality, rate_weight(frame.level, group.stop - group.start)) for frame in batch]
-                motions = code_motion(batch, history, model, channel, motions)
-                around = [history.surroundings(frame, motion) for frame, motion in zip(batch, motions, strict=True)]
-                predictions = [synthesis.predict(frame, motion) for frame, motion in zip(batch, motions, strict=True)]
-                step = step_size(quality, batch[0].level)
-                wanted = torch.stack([self._frames[f.index] - p.cpu() for f, p in zip(batch, predictions, strict=True)])
-                target = forward_transform(wanted).numpy() / np.float32(step)
-                coded = ResidualCoder(model, channel, quality).encode(around, target, rate_weight(batch[0].level, group.stop - group.start))
-                stored = settle(batch, motions, around, coded, history)
-                for latents, prediction in zip(stored, predictions, strict=True):
-                    self._keep(attempt, latents, prediction, synthesis)
-            attempt.messages.append(encoder.to_bytes())
-            keep = {i for later in coding_order[number + 1 :] for i in later.references()}
-            history.forget(keep)
-            synthesis.forget(keep)
-            done = [attempt.error[i] for i in range(group.stop)]
+                run.batch(batch, group.stop - group.start, BitWriter(encoder), self._find)
+            run.attempt.messages.append(encoder.to_bytes())
+            run.forget({i for later in coding_order[number + 1 :] for i in later.references()})
             pixels = group.stop * 3 * self._size[0] * self._size[1]
-            report(group.stop, math.fsum(done) / pixels, attempt.size_bytes)
-        return attempt
+            report(group.stop, math.fsum(run.attempt.error[: group.stop]) / pixels, run.attempt.size_bytes)
+        return run.attempt
 
-    def _keep(
-        self, attempt: Attempt, stored: FrameLatents, prediction: Tensor, synthesis: Synthesis
-    ) -> None:
-        index = stored.frame.index
-        frame, residual = (part.cpu() for part in synthesis.finish(stored, prediction))
-        height, width = self._size
-        attempt.decoded[index] = frame.half()
-        attempt.residual[index] = residual.half()
-        attempt.levels[index] = stored.frame.level
-        attempt.error[index] = float((frame - self._frames[index])[:, :height, :width].square().sum())
-
-    def _motion(self, frame: CodedFrame, history: History, synthesis: Synthesis, quality: int, weight: float) -> Motion:
+    def _find(self, frame: CodedFrame, history: History, synthesis: Synthesis, bit_price: float) -> Motion:
+        """The motion of a frame, near what earlier attempts found."""
         if frame.level == KEY_LEVEL:
             return Motion.none(*history.grid)
         guess = torch.from_numpy(history.guess(frame))
+        pair = (frame.first, frame.second)
         thorough = (frame.index, frame.first) not in self._starts
-        starts = [[torch.zeros_like(guess[0]), self._start(frame.index, i, history.grid)] for i in (frame.first, frame.second)]
-        indices = (frame.first,) if frame.first == frame.second else (frame.first, frame.second)
-        references = [synthesis.luma(i) for i in indices]
-        price = weight * step_size(quality, frame.level) ** 2
-        search = MotionSearch(self._frames[frame.index, 0], price)
-        found = search.find(references * (3 - len(indices)), starts, guess, thorough)
-        for number, i in enumerate((frame.first, frame.second)):
+        starts = [[torch.zeros_like(guess[0]), self._start(frame.index, i, history.grid)] for i in pair]
+        luma = {i: synthesis.luma(i) for i in pair}
+        search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price)
+        found = search.find([luma[i] for i in pair], starts, guess, thorough)
+        for number, i in enumerate(pair):
             self._starts[frame.index, i] = torch.from_numpy(found.vectors[number])
         return found
 
@@ -136,3 +118,60 @@ class SegmentEncoder:
         found = self._starts.get((index, reference))
         return self._flow.blocks(index, reference, *grid) if found is None else found
 
+
+class _Run:
+    """The state of one attempt."""
+
+    def __init__(
+        self,
+        frames: Tensor,
+        quality: int,
+        tuning: Tuning,
+        device: torch.device,
+        plan: bytes,
+        size: Sequence[int],
+    ) -> None:
+        count, _, height, width = frames.shape
+        self._frames, self._quality, self._tuning, self._size = frames, quality, tuning, size
+        self._model = EntropyModel()
+        self._history = History(height // BLOCK, width // BLOCK)
+        self._synthesis = Synthesis(quality, device)
+        decoded = torch.zeros(frames.shape, dtype=torch.float16)
+        levels = torch.zeros(count, dtype=torch.int64)
+        self.attempt = Attempt(plan, [], decoded, torch.zeros_like(decoded), levels, [0.0] * count)
+
+    def batch(
+        self,
+        frames: Sequence[CodedFrame],
+        length: int,
+        channel: BitChannel,
+        find: Callable[[CodedFrame, History, Synthesis, float], Motion],
+    ) -> None:
+        """Code frames of one level of a group of `length`."""
+        level = frames[0].level
+        step, weight = step_size(self._quality, level), self._tuning.rate_weight(level, length)
+        motions = [find(frame, self._history, self._synthesis, weight * step**2) for frame in frames]
+        motions = code_motion(frames, self._history, self._model, channel, motions)
+        pairs = list(zip(frames, motions, strict=True))
+        around = [self._history.surroundings(frame, motion) for frame, motion in pairs]
+        predictions = [self._synthesis.predict(frame, motion) for frame, motion in pairs]
+        rest = [self._frames[f.index] - p.cpu() for f, p in zip(frames, predictions, strict=True)]
+        target = forward_transform(torch.stack(rest)).numpy() / np.float32(step)
+        coded = ResidualCoder(self._model, channel, self._quality).encode(around, target, weight)
+        stored = settle(frames, motions, around, coded, self._history)
+        for latents, prediction in zip(stored, predictions, strict=True):
+            self._keep(latents, prediction)
+
+    def forget(self, keep: set[int]) -> None:
+        """Drop what no later frame refers to."""
+        self._history.forget(keep)
+        self._synthesis.forget(keep)
+
+    def _keep(self, stored: FrameLatents, prediction: Tensor) -> None:
+        index = stored.frame.index
+        frame, residual = (part.cpu() for part in self._synthesis.finish(stored, prediction))
+        height, width = self._size
+        self.attempt.decoded[index] = frame.half()
+        self.attempt.residual[index] = residual.half()
+        self.attempt.levels[index] = stored.frame.level
+        self.attempt.error[index] = float((frame - self._frames[index])[:, :height, :width].square().sum())

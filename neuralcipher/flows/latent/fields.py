@@ -79,9 +79,7 @@ def _above(y: IntArray, x: IntArray, half: int, height: int, width: int) -> list
     return [(b, a) for a, b in _beside(x, y, half, width, height)]
 
 
-def _pass(
-    y: IntArray, x: IntArray, near: list[tuple[IntArray, IntArray]], width: int, half: int
-) -> LatticePass:
+def _pass(y: IntArray, x: IntArray, near: list[tuple[IntArray, IntArray]], width: int, half: int) -> LatticePass:
     return LatticePass(y * width + x, np.stack([a * width + b for a, b in near]), half == 1)
 
 

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from neuralcipher.coding.bits import BitReader
 from neuralcipher.coding.entropy import MessageDecoder
-from neuralcipher.errors import ShapeError, UsageError
-from neuralcipher.flows.base import FitContext, FitProgress, KeystreamFactory
+from neuralcipher.errors import ShapeError
+from neuralcipher.flows.ahead import one_ahead
+from neuralcipher.flows.base import FitContext, KeystreamFactory
 from neuralcipher.flows.device import place
-from neuralcipher.flows.latent import rate
 from neuralcipher.flows.latent import section as stored
-from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder
-from neuralcipher.flows.latent.head import MAX_QUALITY, Head
+from neuralcipher.flows.latent.config import LatentConfig
+from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
 from neuralcipher.flows.latent.model import EntropyModel
 from neuralcipher.flows.latent.network import RepairNetwork
-from neuralcipher.flows.latent.search import SQUARE
 from neuralcipher.flows.latent.structure import Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
-from neuralcipher.flows.latent.training import RepairInputs, fit_changes
-from neuralcipher.flows.latent.transform import Colour
-from neuralcipher.flows.latent.warp import BLOCK
+from neuralcipher.flows.latent.warp import BLOCK, SQUARE
 from neuralcipher.generators.base import Keystream, Shape
 
-_COLOUR_SAMPLE = 1 << 18
 _REPAIRED_AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LatentConfig:
-    """Options of the latent flow.
-
-    quality: 0..100; 16 more halve the quantisation step. steps: train for so many steps instead of for a time, so
-    that two runs with one seed give the same bytes on one machine.
-    """
-
-    quality: int = 60
-    steps: int | None = None
-
-    def __post_init__(self) -> None:
-        _within("quality", self.quality, 0, MAX_QUALITY)
-        if self.steps is not None:
-            _within("steps", self.steps, 0, 10**9)
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} of the latent flow must lie within {low}..{high}, not {value}")
 
 
 class LatentFlow:
@@ -74,42 +45,11 @@ class LatentFlow:
         """Code and train on frames (N, 3, H, W) uint8; see `Flow.fit`."""
         if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
             raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
-        clock = _Clock(context.budget_s, self._config.steps)
-        height, width = frames.shape[2:]
-        colour = Colour.fit(_sample_pixels(frames))
-        truth = F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
-        encoder = SegmentEncoder(truth, frames, context.device)
+        # here, since only sealing needs OpenCV
+        from neuralcipher.flows.latent.fitting import fit
 
-        def coding(done: int, error: float, size_bytes: int) -> None:
-            size = size_bytes * len(frames) // done
-            context.progress(FitProgress(0, min(0.99, clock.fraction(0)), rate.psnr_db(error), size))
-
-        quality, attempt = rate.choose(
-            lambda quality: encoder.encode(quality, coding), self._config.quality, context, (height, width), truth
-        )
-        inputs = rate.repair_inputs(attempt, truth, (height, width), quality)
-        head = self._repaired(Head(colour, quality, False, None), inputs, attempt, clock, context)
-        plain = stored.LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
+        plain = fit(frames, self._config, context)
         return plain.masked(make_keystream(plain.latent_shape)).to_bytes()
-
-    def _repaired(
-        self, head: Head, inputs: RepairInputs, attempt: Attempt, clock: _Clock, context: FitContext
-    ) -> Head:
-        """The head with the network that pays."""
-
-        def training(step: int, error: float) -> None:
-            progress = min(1.0, clock.fraction(step))
-            context.progress(FitProgress(step, progress, rate.psnr_db(error), attempt.size_bytes))
-
-        repairs, changes = fit_changes(
-            inputs,
-            8 * attempt.size_bytes,
-            fraction=clock.fraction,
-            report=training,
-            seed=context.seed,
-            device=context.device,
-        )
-        return Head(head.colour, head.quality, repairs, changes)
 
     @classmethod
     def latent_shape(cls, section: bytes) -> Shape:
@@ -128,7 +68,7 @@ class LatentFlow:
         plan = groups(parsed.plan)
         first = max((group.start for group in plan if group.is_key and group.start <= start), default=0)
         synthesis = Synthesis(head.quality, device)
-        for group, latents in _decode(parsed, plan, keystream, head.quality):
+        for group, latents in one_ahead(_decode(parsed, plan, keystream, head.quality)):
             if group.start >= stop:
                 return
             if group.start < first:  # its latents are needed, its pictures are not
@@ -144,24 +84,6 @@ class LatentFlow:
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
         """Swap one mask for another; see `Flow.remask`."""
         return stored.parse(section).masked(old).masked(new).to_bytes()
-
-
-class _Clock:
-    """How much of the budget is used, 0..1: by time, or by training steps."""
-
-    def __init__(self, budget_s: float, steps: int | None) -> None:
-        self._started, self._budget_s, self._steps = time.monotonic(), budget_s, steps
-
-    def fraction(self, step: int) -> float:
-        if self._steps is not None:
-            return step / self._steps if self._steps else 1.0
-        return (time.monotonic() - self._started) / self._budget_s if self._budget_s > 0 else 1.0
-
-
-def _sample_pixels(frames: Tensor) -> Tensor:
-    """A regular sample of the video's pixels, (n, 3) in [0, 1]."""
-    pixels = frames[:: max(1, len(frames) // 16)].permute(0, 2, 3, 1).reshape(-1, 3)
-    return pixels[:: max(1, len(pixels) // _COLOUR_SAMPLE)].float() / 255
 
 
 def _decode(
@@ -206,5 +128,3 @@ class _Shown:
                 with torch.no_grad():
                     shown = self._network(shown, residual, level, torch.full_like(level, self._quality))
             yield from self._colour.pictures(shown[..., :height, :width].nan_to_num()).cpu()
-
-

@@ -57,7 +57,9 @@ class History:
         pairs = list(zip(traces, motion.vectors, strict=True))
         return Surroundings(
             activity=np.stack([shifted(trace.activity, vectors) for trace, vectors in pairs]),
-            fresh=sum((shifted(trace.fresh, vectors)[0] for trace, vectors in pairs), start=np.zeros(self.grid, np.int64)),
+            fresh=sum(
+                (shifted(trace.fresh, vectors)[0] for trace, vectors in pairs), start=np.zeros(self.grid, np.int64)
+            ),
             mode=motion.mode,
             change=discontinuity(motion.vectors),
             level=frame.level,

@@ -87,7 +87,9 @@ def read_prior(raw: bytes) -> Prior:
         offset += 2 * size
     networks = [IntegerNetwork(*arrays[i : i + 4]) for i in range(0, len(arrays), 4)]
     tables = np.frombuffer(raw, np.uint8, 2 * (FIELD_CONTEXTS + MODE_CONTEXTS), offset).astype(np.int64).reshape(-1, 2)
-    return Prior(networks[0], tuple(networks[1::2]), tuple(networks[2::2]), tables[:FIELD_CONTEXTS], tables[FIELD_CONTEXTS:])
+    return Prior(
+        networks[0], tuple(networks[1::2]), tuple(networks[2::2]), tables[:FIELD_CONTEXTS], tables[FIELD_CONTEXTS:]
+    )
 
 
 @lru_cache(maxsize=1)

@@ -56,7 +56,8 @@ def expected(frame: CodedFrame, known: Mapping[int, tuple[CodedFrame, Motion]], 
 
 
 def _share(path: IntArray, part: int, whole: int) -> IntArray:
-    return (2 * path * part + whole) // (2 * whole)
+    share: IntArray = (2 * path * part + whole) // (2 * whole)
+    return share
 
 
 class MotionCoder:
@@ -103,7 +104,9 @@ class MotionCoder:
             spread = np.full(predicted.shape, 99)
         else:
             modes = fields.mode[:, near].swapaxes(0, 1)
-            beside, expected_ = (np.moveaxis(v[..., near], -2, 0).transpose(0, 2, 3, 1, 4) for v in (fields.vectors, fields.guess))
+            beside, expected_ = (
+                np.moveaxis(v[..., near], -2, 0).transpose(0, 2, 3, 1, 4) for v in (fields.vectors, fields.guess)
+            )
             predicted, spread = steadier(beside, expected_, fields.guess[..., at].transpose(1, 2, 0, 3), between)
         kind = fields.anchor[:, at]
         wanted = None if given is None else given[0][:, at].reshape(-1)
@@ -166,22 +169,21 @@ class MotionCoder:
         top, left = 2 * row, 2 * column
         up, down = np.maximum(top - 1, 0), np.minimum(top + 2, height - 1)
         before, after = np.maximum(left - 1, 0), np.minimum(left + 2, width - 1)
-        here = (frame, slice(None), slice(None))
         places = (
             (top, left + 1, ((top, left), (top, after), (up, left + 1))),
             (top + 1, left, ((top, left), (top + 1, before), (down, left))),
             (top + 1, left + 1, ((top, left), (top, left + 1), (top + 1, left))),
         )
         for y, x, known in places:
-            beside = np.stack([vectors[(*here, b, a)] for b, a in known])
-            around = np.stack([guess[(*here, b, a)] for b, a in known])
-            middle, spread = steadier(beside, around, guess[(*here, y, x)], _median)
+            beside = np.stack([vectors[frame, :, :, b, a] for b, a in known])
+            around = np.stack([guess[frame, :, :, b, a] for b, a in known])
+            middle, spread = steadier(beside, around, guess[frame, :, :, y, x], _median)
             first = mode[frame, top, left]
             wanted = None if given is None else given[0][frame, y, x]
             mode[frame, y, x] = self._quarter_modes(anchor[frame], first, wanted)
             for reference in (0, 1):
-                uses = np.repeat(_USES[mode[frame, y, x], reference] == 1, 2).reshape(-1, 2)
-                row = np.repeat(contexts(4, reference == 1, spread[:, reference].sum(axis=1)), 2).reshape(-1, 2)
+                uses = np.stack([_USES[mode[frame, y, x], reference] == 1] * 2, axis=1)
+                row = np.stack([contexts(4, reference == 1, spread[:, reference].sum(axis=1))] * 2, axis=1)
                 value = middle[:, reference].copy()
                 values = None if given is None else (given[1][frame, reference, :, y, x] - value)[uses]
                 value[uses] += code_integers(self._channel, self._model.fields, row[uses], values)
@@ -190,7 +192,7 @@ class MotionCoder:
     def _quarter_modes(self, anchor: IntArray, first: IntArray, given: IntArray | None) -> IntArray:
         bits, channel = self._model.modes, self._channel
         same = bits.code(channel, _SAME + anchor, None if given is None else (given == first).astype(np.int64))
-        mode = first.copy()
+        mode: IntArray = first.copy()
         other = np.flatnonzero(same == 0)
         # of the three other modes, in the order 0..3: is it the lowest, and if not, the next?
         step = np.zeros(len(other), dtype=np.int64)
@@ -220,7 +222,8 @@ class _Fields:
     def scaled(self, at: IntArray) -> IntArray:
         """(2, B, n): the first vector, stretched to the distance of the second, which in anchors is near it."""
         first = self.vectors[:, 0][..., at].swapaxes(0, 1)
-        return (2 * first * self._far + self._near) // (2 * self._near)
+        stretched: IntArray = (2 * first * self._far + self._near) // (2 * self._near)
+        return stretched
 
 
 def _median(values: IntArray) -> tuple[IntArray, IntArray]:
@@ -246,4 +249,3 @@ def _asked(given: IntArray | None, mode: int) -> IntArray | None:
 
 def _flat(vectors: IntArray) -> IntArray:
     return vectors.reshape(*vectors.shape[:3], -1)
-

@@ -38,7 +38,7 @@ class RepairNetwork(nn.Module):
         self.last.bias = nn.Parameter(torch.zeros(folded))  # starts as the identity
 
     def forward(self, frame: Tensor, residual: Tensor, level: Tensor, quality: Tensor) -> Tensor:
-        """Repair frames; frame and residual (B, 3, H, W) float32, level and quality (B,) int64. Returns (B, 3, H, W)."""
+        """Repair frames; frame and residual (B, 3, H, W) float32, level and quality (B,) int64."""
         x = F.pixel_unshuffle(torch.cat([frame, residual], dim=1), FOLD)
         bias = self.level[level] + quality[:, None] / _QUALITY_SCALE * self.quality
         x = self.first(x.contiguous(memory_format=torch.channels_last)) + bias[:, :, None, None]
@@ -54,5 +54,5 @@ def shipped_weights() -> tuple[Tensor, ...]:
     raw = files("neuralcipher").joinpath("data/latent_network.bin").read_bytes()
     values = torch.from_numpy(np.frombuffer(raw, "<f2").astype(np.float32))
     shapes = [p.shape for p in RepairNetwork().parameters()]
-    parts = values.split([shape.numel() for shape in shapes])
+    parts = torch.split(values, [shape.numel() for shape in shapes])
     return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))

@@ -32,7 +32,7 @@ class OpticalFlow:
         self._height, self._width = pictures.shape[2:]
         self._shrink = max(1, round(max(self._height, self._width) / _LARGEST_SIDE))
         self._grey = [self._prepared(picture) for picture in pictures]
-        self._method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         height, width = self._grey[0].shape
         self._x, self._y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._flow = lru_cache(maxsize=_REMEMBERED)(self._dense)
@@ -49,7 +49,7 @@ class OpticalFlow:
 
     def error(self, frame: int, reference: int) -> FloatArray:
         """Mean squared error, in [0, 1] squared, of blocks of `frame` as flow predicts them; (rows, columns)."""
-        moved = self._grey[reference]
+        moved: FloatArray = self._grey[reference].astype(np.float32)
         if min(moved.shape) >= _SMALLEST_SIDE:
             moved = self._moved(moved, self._flow(frame, reference))
         return _block_means((self._grey[frame] / np.float32(255) - moved / np.float32(255)) ** 2)
@@ -67,7 +67,7 @@ class OpticalFlow:
         return np.asarray(grey, dtype=np.uint8)
 
     def _dense(self, frame: int, reference: int) -> FloatArray:
-        start = None
+        start = np.empty(0, dtype=np.float32)  # none
         if abs(frame - reference) > 1:
             middle = (frame + reference) // 2
             first, second = self._flow(frame, middle), self._flow(middle, reference)
@@ -75,9 +75,10 @@ class OpticalFlow:
         found = self._method.calc(self._grey[frame], self._grey[reference], start)
         return np.asarray(found, dtype=np.float32)
 
-    def _moved(self, picture: NDArray[np.generic], flow: FloatArray) -> NDArray[np.generic]:
+    def _moved(self, picture: FloatArray, flow: FloatArray) -> FloatArray:
         x, y = self._x + flow[..., 0], self._y + flow[..., 1]
-        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, dtype=np.float32)
 
 
 def _block_means(plane: FloatArray) -> FloatArray:

@@ -6,10 +6,10 @@ Each candidate length is priced by how well optical flow predicts frames over th
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from neuralcipher.flows.latent.opticalflow import OpticalFlow
 from neuralcipher.flows.latent.structure import group_bytes
@@ -33,13 +33,13 @@ class Planner:
         self._errors = lru_cache(maxsize=None)(flow.error)
         self._detail = lru_cache(maxsize=None)(flow.detail)
 
-    def plan(self) -> bytes:
-        """The groups, as `structure.groups` reads them; one length serves a whole scene."""
+    def plan(self, length: int | None = None) -> bytes:
+        """The groups, as `structure.groups` reads them; one length, the cheapest unless given, serves a whole scene."""
         starts = [0, *(i for i in range(1, self._count) if self._is_cut(i)), self._count]
         lengths: list[int] = []
         keys: list[bool] = []
-        for start, stop in zip(starts[:-1], starts[1:], strict=True):
-            most = self._best_length(start, stop - 1)
+        for start, stop in pairwise(starts):
+            most = length or self._best_length(start, stop - 1)
             rest = [min(most, stop - 1 - at) for at in range(start, stop - 1, most)]
             lengths += [1, *rest]
             keys += [True] + [False] * len(rest)

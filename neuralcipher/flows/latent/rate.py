@@ -11,10 +11,11 @@ from torch import Tensor
 
 from neuralcipher.flows.base import FitContext
 from neuralcipher.flows.device import place
-from neuralcipher.flows.latent.encoding import Attempt
+from neuralcipher.flows.latent.encoding import Attempt, Tuning
 from neuralcipher.flows.latent.head import MAX_QUALITY, load
 from neuralcipher.flows.latent.network import RepairNetwork, shipped_weights
-from neuralcipher.flows.latent.training import RepairInputs, errors_with
+from neuralcipher.flows.latent.planning import LENGTHS
+from neuralcipher.flows.latent.training import MIX, RepairInputs, errors_with
 
 _MOST_ATTEMPTS = 5
 _LOG_SIZE_PER_QUALITY = 0.05  # to begin with; later attempts use what was measured
@@ -23,6 +24,7 @@ _SIZE_SLACK = 0.02
 _PSNR_SLACK_DB = 0.1
 _HEAD_BYTES = 300  # kept free for changes to the network
 _NO_ERROR = 1e-10
+_CASCADES = (0.7, 1.4)
 
 
 def psnr_db(error: float) -> float:
@@ -80,6 +82,43 @@ def choose(
     if best is None:
         raise ValueError("no attempt was made")
     return best
+
+
+def tune(encode: Callable[[Tuning], Attempt], first: Attempt, pixels: int, room: Callable[[], bool]) -> Attempt:
+    """Try other group lengths and rate weights while there is room, and keep what codes best.
+
+    encode: one attempt. pixels: values of the segment, all colours. room: whether another attempt fits the budget.
+    Attempts are compared by log(error) + 0.97 log(bytes): along a codec's curve on one video that sum stays put.
+    """
+    best = first
+    planned = max(byte & 0x7F for byte in first.plan)
+    tried = {Tuning(), Tuning(planned)}
+    waiting = _neighbours(Tuning(), planned)
+    while waiting and room():
+        candidate = waiting.pop(0)
+        if candidate in tried:
+            continue
+        tried.add(candidate)
+        attempt = encode(candidate)
+        if _score(attempt, pixels) < _score(best, pixels):
+            best = attempt
+            waiting = _neighbours(candidate, planned)
+    return best
+
+
+def _neighbours(tuning: Tuning, planned: int) -> list[Tuning]:
+    """One step away: the next shorter and longer length, then flatter and steeper rate weights."""
+    ladder = sorted(LENGTHS)
+    length = tuning.length or planned
+    place = ladder.index(length) if length in ladder else len(ladder) - 1
+    lengths = [ladder[i] for i in (place - 1, place + 1) if 0 <= i < len(ladder)]
+    weights = [Tuning(tuning.length, tuning.cascade * factor) for factor in _CASCADES]
+    return [Tuning(length, tuning.cascade) for length in lengths] + weights
+
+
+def _score(attempt: Attempt, pixels: int) -> float:
+    error = max(math.fsum(attempt.error) / pixels, _NO_ERROR)
+    return math.log(error) + MIX * math.log(attempt.size_bytes)
 
 
 def _better(value: float, other: float, goal: _Goal) -> bool:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuralcipher.coding.bits import (
-    LOGIT_LIMIT,
     ONE,
     AdaptiveBias,
     BitChannel,
@@ -106,7 +105,9 @@ class ResidualCoder:
             for step in lattice(height, width):
                 middle, spread = between(field[step.near])
                 given = None if wanted is None else wanted[step.at] - middle
-                field[step.at] = np.clip(middle + self._field(contexts(kind, step.fine, spread), given), -_LIMIT, _LIMIT)
+                field[step.at] = np.clip(
+                    middle + self._field(contexts(kind, step.fine, spread), given), -_LIMIT, _LIMIT
+                )
             latents[plane, 0, 0] = field.reshape(height, width)
         for band in DC_BANDS:
             for place in around.passes(np.ones(around.grid, dtype=np.bool_)):
@@ -168,7 +169,7 @@ class ResidualCoder:
         """(coefficients, n, 3) of the levels in flagged blocks."""
         logits = self._model.prior.levels[band].logits(around.level_features(band, blocks, flags))
         offsets = np.stack([bias.values for bias in self._model.level_bias[band]], axis=1)
-        return np.clip(logits + offsets[:, None], -LOGIT_LIMIT, LOGIT_LIMIT)
+        return logits + offsets[:, None]
 
     def _choose(
         self,
@@ -271,7 +272,8 @@ class _Choosing:
         return squares
 
     def means(self, plane: int) -> IntArray | None:
-        return np.clip(np.rint(self._target[plane, 0, 0]), -_LIMIT, _LIMIT).astype(np.int64).reshape(-1)
+        wanted: IntArray = np.clip(np.rint(self._target[plane, 0, 0]), -_LIMIT, _LIMIT).astype(np.int64).reshape(-1)
+        return wanted
 
     def squares(self, mask: BoolArray, logits: IntArray) -> IntArray | None:
         if self._gain is None:
@@ -302,7 +304,9 @@ def _cheapest(target: FloatArray, logits: IntArray, rate_weight: float) -> tuple
     best, best_cost = np.zeros(size.shape, dtype=np.float32), size**2 + rate_weight * zero
     for candidate in (nearest, nearest - 1):
         run = np.clip(candidate - 2, 0, LONGEST_RUN)
-        rate = nonzero + 1 + np.where(candidate > 1, above + run * more + np.where(run < LONGEST_RUN, stop, _EXTRA), one)
+        rate = (
+            nonzero + 1 + np.where(candidate > 1, above + run * more + np.where(run < LONGEST_RUN, stop, _EXTRA), one)
+        )
         cost = (size - candidate) ** 2 + rate_weight * rate
         better = (candidate > 0) & (cost < best_cost)
         best, best_cost = np.where(better, candidate, best), np.where(better, cost, best_cost)

@@ -13,10 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralcipher.flows.latent.motion import BOTH, Motion
-from neuralcipher.flows.latent.warp import BLOCK, Reference
-
-SQUARE = 2 * BLOCK
-
+from neuralcipher.flows.latent.warp import BLOCK, SQUARE, Reference
 
 _TURN = 0.3  # bits a pixel, in squared error, where a residual turns from distortion to rate
 _REACH = 4 * 120  # quarter pixels
@@ -71,7 +68,7 @@ class MotionSearch:
         return Motion(mode.numpy(), vectors.numpy(), split.long().numpy())
 
     def _error(self, reference: Reference, vectors: Tensor, size: int, target: Tensor | None = None) -> Tensor:
-        moved = reference.windows(vectors, size, 0)[..., 0]
+        moved = reference.tiles(vectors, size)[0]
         return (moved - (self._tiles(size) if target is None else target)).square().sum(dim=(2, 3))
 
     def _worth(self, error: Tensor, size: int, share: float) -> Tensor:
@@ -95,30 +92,29 @@ class MotionSearch:
         target: Tensor | None = None,
         share: float = 1.0,
     ) -> _Best:
-        price = self._price
         first = guess if target is None else starts[0]
         best = _Best(first, self._error(reference, first, size, target))
 
-        def attempt(vectors: Tensor) -> None:
-            vectors = vectors.clamp(-_REACH, _REACH)
-            error = self._error(reference, vectors, size, target)
+        def attempt(candidates: Sequence[Tensor]) -> None:
             expected = _expected(best.vectors, guess)
-            old = self._worth(best.error, size, share) + price * _bits(best.vectors - expected)
-            better = self._worth(error, size, share) + price * _bits(vectors - expected) < old
-            best.vectors = torch.where(better, vectors, best.vectors)
-            best.error = torch.where(better, error, best.error)
+            cost = self._worth(best.error, size, share) + self._price * _bits(best.vectors - expected)
+            for candidate in candidates:
+                vectors = candidate.clamp(-_REACH, _REACH)
+                error = self._error(reference, vectors, size, target)
+                new = self._worth(error, size, share) + self._price * _bits(vectors - expected)
+                better = new < cost
+                cost = torch.where(better, new, cost)
+                best.vectors = torch.where(better, vectors, best.vectors)
+                best.error = torch.where(better, error, best.error)
 
-        for vectors in starts if target is None else ():
-            attempt(vectors)
+        if target is None:
+            attempt(starts)
         for turn in range(rounds):
             if target is None:
-                for neighbour in _neighbours(best.vectors):
-                    attempt(neighbour)
-                attempt(_expected(best.vectors, guess))
+                attempt([*_neighbours(best.vectors), _expected(best.vectors, guess)])
             for step in steps if turn == 0 else steps[-1:]:
-                centre = best.vectors
-                for dy, dx in _RING if step <= 2 else _CROSS:
-                    attempt(centre + torch.tensor([dy * step, dx * step])[:, None, None])
+                ring = _RING if step <= 2 else _CROSS
+                attempt([best.vectors + torch.tensor([dy * step, dx * step])[:, None, None] for dy, dx in ring])
         return best
 
     def _join(
@@ -133,9 +129,9 @@ class MotionSearch:
         else:
             first, second = found
             for _ in range(1):
-                other = 2 * tiles - references[1].windows(second.vectors, size, 0)[..., 0]
+                other = 2 * tiles - references[1].tiles(second.vectors, size)[0]
                 first = self._search(references[0], size, guesses[0], [first.vectors], 1, (1,), other, 0.25)
-                other = 2 * tiles - references[0].windows(first.vectors, size, 0)[..., 0]
+                other = 2 * tiles - references[0].tiles(first.vectors, size)[0]
                 second = self._search(references[1], size, guesses[1], [second.vectors], 1, (1,), other, 0.25)
             choices[BOTH] = torch.stack([first.vectors, second.vectors])
             errors.append(second.error / 4)
@@ -172,9 +168,10 @@ def _neighbours(vectors: Tensor) -> list[Tensor]:
 
 def _between(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of the middle two of four neighbours, and how far the four differ."""
-    near = torch.stack(_neighbours(vectors))
-    high, low = near.amax(dim=0), near.amin(dim=0)
-    return (near.sum(dim=0) - high - low) >> 1, high - low
+    up, down, left, right = _neighbours(vectors)
+    high = torch.maximum(torch.maximum(up, down), torch.maximum(left, right))
+    low = torch.minimum(torch.minimum(up, down), torch.minimum(left, right))
+    return (up + down + left + right - high - low) >> 1, high - low
 
 
 def _expected(vectors: Tensor, guess: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def groups(data: bytes) -> list[Group]:
 
 def _batches(anchors: Sequence[int], anchor: int) -> tuple[tuple[CodedFrame, ...], ...]:
     before = anchors[-1]
-    batches = [(CodedFrame(anchor, ANCHOR_LEVEL, before, anchors[0]),)]
+    batches: list[tuple[CodedFrame, ...]] = [(CodedFrame(anchor, ANCHOR_LEVEL, before, anchors[0]),)]
     gaps = [(before, anchor)]
     level = ANCHOR_LEVEL
     while gaps := [gap for gap in gaps if gap[1] - gap[0] > 1]:

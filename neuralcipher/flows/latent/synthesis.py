@@ -70,4 +70,3 @@ class Synthesis:
         self._references = {index: ref for index, ref in self._references.items() if index in keep}
         self._luma = {index: ref for index, ref in self._luma.items() if index in keep}
         self._frames = {index: frame for index, frame in self._frames.items() if index in keep}
-

@@ -19,7 +19,7 @@ _CROP_HEIGHT, _CROP_WIDTH = 96, 160
 _RATES = (3e-3, 5e-4)  # the second where the first diverges
 _EXPONENT = 13  # of the grid of changes: a step of 0.0055
 _ROUND_AFTER = 0.5
-_MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
+MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
 _EVALUATED = 64
 
 
@@ -92,7 +92,7 @@ def fit_changes(
         return shipped < plain, None
     load(network, changes.weights())
     changed = _error_with(network, inputs, device)
-    cost = math.log(max(changed, 1e-12) / base) + _MIX * math.log1p(changes_bits(changes) / message_bits)
+    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(changes_bits(changes) / message_bits)
     return (True, changes) if cost < 0 else (shipped < plain, None)
 
 
@@ -128,7 +128,7 @@ def _train(
         with training_precision(device):
             output = torch.func.functional_call(network, weights, part)
         error = F.mse_loss(output.float(), truth)
-        loss = error / base + _MIX * bits / message_bits
+        loss = error / base + MIX * bits / message_bits
         if not torch.isfinite(loss):
             return None
         optimiser.zero_grad(set_to_none=True)

@@ -61,16 +61,16 @@ class Colour:
         """Read 24 bytes; any 24 bytes are some colour transform."""
         return cls(struct.unpack("<12h", data))
 
-
     def apply(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) uint8 on these axes, float32 about 0."""
-        pixels = pictures.permute(0, 2, 3, 1).float() / 255 - self.mean.to(pictures.device).reshape(3)
-        return (pixels @ self._rotation(pictures.device)).permute(0, 3, 1, 2)
+        planes = pictures.flatten(2).float() / 255 - self.mean.to(pictures.device).reshape(3, 1)
+        return (self._rotation(pictures.device).T @ planes).reshape(pictures.shape)
 
     def pictures(self, frames: Tensor) -> Tensor:
         """The inverse of `apply`: frames (N, 3, H, W) on these axes as uint8 pictures."""
-        pixels = frames.permute(0, 2, 3, 1) @ self._rotation(frames.device).T + self.mean.to(frames.device).reshape(3)
-        return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
+        planes = self._rotation(frames.device) @ frames.flatten(2)
+        planes = planes.add_(self.mean.to(frames.device).reshape(3, 1)).clamp_(0, 1).mul_(255).round_()
+        return planes.to(torch.uint8).reshape(frames.shape)
 
     def _rotation(self, device: torch.device) -> Tensor:
         return torch.tensor(self.values[:9], dtype=torch.float32, device=device).reshape(3, 3) / COLOUR_SCALE
@@ -80,7 +80,9 @@ def forward_transform(frame: Tensor) -> Tensor:
     """Coefficients (..., 64, h, w) of planes (..., 8h, 8w) float32."""
     *_, height, width = frame.shape
     blocks = F.pixel_unshuffle(frame[..., None, :, :], BLOCK)
-    return (_BASIS.to(frame.device) @ blocks.flatten(-2)).reshape(*frame.shape[:-2], -1, height // BLOCK, width // BLOCK)
+    return (_BASIS.to(frame.device) @ blocks.flatten(-2)).reshape(
+        *frame.shape[:-2], -1, height // BLOCK, width // BLOCK
+    )
 
 
 def inverse_transform(coefficients: Tensor) -> Tensor:

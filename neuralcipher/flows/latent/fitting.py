@@ -1,0 +1,91 @@
+"""Fitting a segment: colour axes, quality, attempts at coding it, and the network that repairs it."""
+
+from __future__ import annotations
+
+import time
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralcipher.flows.base import FitContext, FitProgress
+from neuralcipher.flows.latent import rate
+from neuralcipher.flows.latent.config import LatentConfig
+from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
+from neuralcipher.flows.latent.head import Head
+from neuralcipher.flows.latent.section import LatentSection
+from neuralcipher.flows.latent.training import RepairInputs, fit_changes
+from neuralcipher.flows.latent.transform import Colour
+from neuralcipher.flows.latent.warp import SQUARE
+
+_COLOUR_SAMPLE = 1 << 18
+_CODING_SHARE = 0.7
+
+
+def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSection:
+    """Code and train on frames (N, 3, H, W) uint8; returns the section, not masked yet."""
+    clock = _Clock(context.budget_s, config.steps)
+    height, width = frames.shape[2:]
+    colour = Colour.fit(_sample_pixels(frames))
+    truth = F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
+    encoder = SegmentEncoder(truth, frames, context.device)
+
+    def coding(done: int, error: float, size_bytes: int) -> None:
+        size = size_bytes * len(frames) // done
+        context.progress(FitProgress(0, min(0.99, clock.fraction(0)), rate.psnr_db(error), size))
+
+    def encode(quality: int, tuning: Tuning | None = None) -> Attempt:
+        return encoder.encode(quality, coding, tuning)
+
+    quality, attempt = rate.choose(encode, config.quality, context, (height, width), truth)
+    clock.attempt_done()
+    aimed = context.target_bytes is not None or context.target_psnr_db is not None
+    if config.steps is None and not aimed:
+        attempt = rate.tune(lambda t: encode(quality, t), attempt, truth.numel(), clock.room_for_another)
+    inputs = rate.repair_inputs(attempt, truth, (height, width), quality)
+    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, clock, context)
+    return LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
+
+
+def _repaired(head: Head, inputs: RepairInputs, size_bytes: int, clock: _Clock, context: FitContext) -> Head:
+    """The head with the network that pays."""
+
+    def training(step: int, error: float) -> None:
+        progress = min(1.0, clock.fraction(step))
+        context.progress(FitProgress(step, progress, rate.psnr_db(error), size_bytes))
+
+    repairs, changes = fit_changes(
+        inputs,
+        8 * size_bytes,
+        fraction=clock.fraction,
+        report=training,
+        seed=context.seed,
+        device=context.device,
+    )
+    return Head(head.colour, head.quality, repairs, changes)
+
+
+class _Clock:
+    """How much of the budget is used, 0..1: by time, or by training steps."""
+
+    def __init__(self, budget_s: float, steps: int | None) -> None:
+        self._started, self._budget_s, self._steps = time.monotonic(), budget_s, steps
+        self._attempt_s = 0.0
+
+    def attempt_done(self) -> None:
+        """The first attempt has ended now: another will take about as long."""
+        self._attempt_s = time.monotonic() - self._started
+
+    def room_for_another(self) -> bool:
+        """Whether another attempt would end within 70 % of the budget."""
+        return time.monotonic() - self._started + self._attempt_s < _CODING_SHARE * self._budget_s
+
+    def fraction(self, step: int) -> float:
+        if self._steps is not None:
+            return step / self._steps if self._steps else 1.0
+        return (time.monotonic() - self._started) / self._budget_s if self._budget_s > 0 else 1.0
+
+
+def _sample_pixels(frames: Tensor) -> Tensor:
+    """A regular sample of the video's pixels, (n, 3) in [0, 1]."""
+    pixels = frames[:: max(1, len(frames) // 16)].permute(0, 2, 3, 1).reshape(-1, 3)
+    return pixels[:: max(1, len(pixels) // _COLOUR_SAMPLE)].float() / 255
