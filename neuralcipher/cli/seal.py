@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,9 @@ from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, Passph
 from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
 
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmg]i?)?b?", re.ASCII | re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
 
 def seal(
     video: Annotated[Path, typer.Argument(help="A video, or a folder of PNG or JPEG frames.")],
@@ -21,14 +26,31 @@ def seal(
     passphrase_file: PassphraseFileOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The bundle; default: VIDEO.ncv")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the bundle.")] = False,
-    preset: Annotated[str, typer.Option(help="fast, balanced or best: seconds of fitting per megapixel.")] = "balanced",
-    budget: Annotated[float | None, typer.Option(help="Seconds of fitting for the whole video.")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="fast, balanced or best: 5, 16 or 80 seconds per megapixel, all frames together. "
+            "Coding itself takes about 5 of them, whatever the budget; training gets the rest."
+        ),
+    ] = "balanced",
+    budget: Annotated[float | None, typer.Option(help="Seconds for the whole video instead of a preset.")] = None,
     quality: Annotated[int | None, typer.Option(help="0..100, of the latent flow (default 60).")] = None,
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Choose the quality so that the bundle takes at most this, sound included: 500000, 500k, 1.5M, 300KiB."
+        ),
+    ] = None,
+    target_psnr: Annotated[
+        float | None, typer.Option(help="Choose the quality so that the pictures have at least so many dB, such as 35.")
+    ] = None,
     scale: Annotated[str | None, typer.Option(help="Shrink to WIDTHxHEIGHT; one may be -1.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Seal only the first so many frames.")] = None,
     flow: Annotated[str, typer.Option(help="latent or autoencoder, or one that you installed.")] = "latent",
     generator: Annotated[str, typer.Option(help="feistel, autoencoder or chacha20.")] = "feistel",
-    option: Annotated[list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow, such as steps=500.")
+    ] = None,
     suite: Annotated[str, typer.Option(help="sealed, or bare (readable <g,F>, for research).")] = "sealed",
     aead: Annotated[str, typer.Option(help="chacha20-poly1305 or aes-256-gcm.")] = "chacha20-poly1305",
     include_private: Annotated[
@@ -43,23 +65,17 @@ def seal(
     """Seal a video into a bundle that only the holder of the key can open.
 
     Example: ncipher seal video.mp4 --key k.bin
+
+    Example: ncipher seal video.mp4 --key k.bin --target-size 1.5M
+
+    Example: ncipher seal video.mp4 --key k.bin --target-psnr 35 --preset best
     """
+    target_bytes = None if target_size is None else parse_bytes(target_size)
     flow_options = _flow_options(option or [])
     if quality is not None:
         flow_options["quality"] = quality
     from neuralcipher.files import check_input, check_output
-
-    if not video.is_dir():
-        check_input(video, "video")
-    # `.` and `..` have no name of their own to take over.
-    target = output or (video if video.name not in ("", "..") else video.resolve()).with_suffix(".ncv")
-    check_output(target, force=force, inputs=[video])
-    keys = credentials(key, passphrase, passphrase_file, confirm=True)
-    if suite == "bare" and not quiet:
-        warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
-    prepare()
     from neuralcipher.pipeline.options import SealOptions
-    from neuralcipher.pipeline.sealing import seal as run
 
     options = SealOptions(
         generator=generator,
@@ -75,7 +91,20 @@ def seal(
         max_frames=max_frames,
         strict=strict,
         include_private=include_private,
+        target_bytes=target_bytes,
+        target_psnr_db=target_psnr,
     )
+    if not video.is_dir():
+        check_input(video, "video")
+    # `.` and `..` have no name of their own to take over.
+    target = output or (video if video.name not in ("", "..") else video.resolve()).with_suffix(".ncv")
+    check_output(target, force=force, inputs=[video])
+    keys = credentials(key, passphrase, passphrase_file, confirm=True)
+    if suite == "bare" and not quiet:
+        warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
+    prepare()
+    from neuralcipher.pipeline.sealing import seal as run
+
     with progress_line(quiet=quiet or as_json) as progress:
         report = run(
             video,
@@ -96,11 +125,19 @@ def seal(
     )
 
 
+def parse_bytes(text: str) -> int:
+    """Bytes of "500000", "500k", "1.5M", "2MB" or "300KiB": k, M, G are powers of 1000, Ki, Mi, Gi of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", hint="write bytes, such as 500000, 500k, 1.5M or 300KiB")
+    return int(Fraction(match[1]) * _UNITS[(match[2] or "").lower()])
+
+
 def _flow_options(pairs: list[str]) -> dict[str, object]:
     options: dict[str, object] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
-            raise UsageError(f"{pair!r} is not an option of a flow", hint="write NAME=NUMBER, such as nconv=32")
+            raise UsageError(f"{pair!r} is not an option of a flow", hint="write NAME=NUMBER, such as steps=500")
         options[name.replace("-", "_")] = int(value)
     return options

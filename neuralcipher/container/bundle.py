@@ -6,7 +6,7 @@ import hmac
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -78,8 +78,11 @@ class BundleWriter:
     Made by `create_sealed`, `create_with_slots` or `create_bare`. Nothing is valid before `finish`.
     """
 
-    def __init__(self, payload: StreamWriter | PlainWriter, root: BundleKey | Key, salt: bytes) -> None:
+    def __init__(
+        self, payload: StreamWriter | PlainWriter, root: BundleKey | Key, salt: bytes, header_bytes: int
+    ) -> None:
         self._payload = payload
+        self._header_bytes = header_bytes
         self._root = root
         self._salt = salt
         self._sections: list[Section] = []
@@ -113,10 +116,10 @@ class BundleWriter:
         if aead not in AEAD_NAMES:
             raise UsageError(f"no AEAD is called {aead!r}", hint=f"there are: {', '.join(AEAD_NAMES)}")
         salt = os.urandom(SALT_BYTES)
-        header = SealedHeader(aead, salt, derive(bundle_key, salt, LABEL_COMMIT), tuple(slots))
-        file.write(serialise(header, bundle_key))
+        header = serialise(SealedHeader(aead, salt, derive(bundle_key, salt, LABEL_COMMIT), tuple(slots)), bundle_key)
+        file.write(header)
         cipher = payload_aead(aead, derive(bundle_key, salt, LABEL_PAYLOAD))
-        return cls(StreamWriter(file, cipher), bundle_key, salt)
+        return cls(StreamWriter(file, cipher), bundle_key, salt, len(header))
 
     @classmethod
     def create_bare(cls, file: BinaryIO, key: Key) -> BundleWriter:
@@ -124,7 +127,7 @@ class BundleWriter:
         salt = os.urandom(SALT_BYTES)
         preamble = serialise(BareHeader(salt))
         file.write(preamble)
-        return cls(PlainWriter(file, preamble), key, salt)
+        return cls(PlainWriter(file, preamble), key, salt, len(preamble))
 
     def segment_seed(self, segment: int) -> SegmentSeed:
         """The seed of a segment's start latent."""
@@ -147,6 +150,15 @@ class BundleWriter:
         self._sections.append(section)
         self._position += length
         return section
+
+    def finished_size(self, metadata: Mapping[str, Any], planned: Sequence[Section] = ()) -> int:
+        """Bytes of the whole file if `planned` were added, wherever they say they lie, and `finish` called now."""
+        sections, position = list(self._sections), self._position
+        for section in planned:
+            sections.append(replace(section, offset=position))
+            position += section.length
+        directory = pack_directory(metadata, sections)
+        return self._header_bytes + self._payload.stored_size(position + len(directory) + TRAILER_BYTES)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
         """Write the directory and the last chunk. metadata: of canonical types, together at most 64 MiB.

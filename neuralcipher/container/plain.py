@@ -25,6 +25,11 @@ class PlainWriter:
         self._hash.update(data)
         self._file.write(data)
 
+    @staticmethod
+    def stored_size(length: int) -> int:
+        """Bytes in the file of a payload of `length` bytes."""
+        return length + CHECKSUM_BYTES
+
     def close(self) -> None:
         """Write the checksum; nothing may be written after it."""
         self._file.write(self._hash.digest())

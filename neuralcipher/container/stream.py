@@ -69,6 +69,11 @@ class StreamWriter:
         self._seal(self._pending, final=True)
         self._pending = bytearray()
 
+    @staticmethod
+    def stored_size(length: int) -> int:
+        """Bytes in the file of a payload of `length` bytes."""
+        return length + TAG_BYTES * max(1, -(-length // CHUNK_BYTES))
+
     def _seal(self, chunk: bytearray | memoryview, *, final: bool) -> None:
         if self._index >= MAX_CHUNKS:
             raise LimitError(f"the payload is above the limit of {MAX_CHUNKS} chunks")

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from neuralcipher.container import DEFAULT_AEAD, SUITE_SEALED
 from neuralcipher.errors import UsageError
 
-PRESETS: Mapping[str, float] = {"fast": 1.5, "balanced": 6.0, "best": 30.0}
-"""Seconds of fitting per megapixel (all frames together) on two cores."""
+PRESETS: Mapping[str, float] = {"fast": 5.0, "balanced": 16.0, "best": 80.0}
+"""Seconds per megapixel (all frames together) on two cores."""
+
+CODING_S_PER_MEGAPIXEL = 5.0
+"""What the flow `latent` takes of them merely to code, whatever the budget; training gets the rest."""
 
 MIN_BUDGET_S = 5.0
+
+_LOWEST_DB, _HIGHEST_DB = 10.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,10 @@ class SealOptions:
     """How to seal.
 
     preset: a key of PRESETS; budget_s: seconds for fitting the whole video instead. flow_options: fields of the
-    flow's configuration. suite: "sealed" or "bare". aead: of the sealed suite. seed: makes the training draws and
-    the public generator seed reproducible (keys and salts stay random). device: "auto", "cpu" or "cuda".
+    flow's configuration. target_bytes: what the bundle, with its sound, should take at most; target_psnr_db: the PSNR
+    that the pictures should have at least; one of the two at most, and no quality in flow_options beside it.
+    suite: "sealed" or "bare". aead: of the sealed suite. seed: makes the training draws and the public generator seed
+    reproducible (keys and salts stay random). device: "auto", "cpu" or "cuda".
     scale: "WxH", see `neuralcipher.video.reading.parse_size`. max_frames: seal only the first so many.
     strict: refuse a damaged video. include_private: in a bare bundle, also store sound and file name in clear.
     """
@@ -60,12 +67,35 @@ class SealOptions:
     max_frames: int | None = None
     strict: bool = False
     include_private: bool = False
+    target_bytes: int | None = None
+    target_psnr_db: float | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"no preset is called {self.preset!r}", hint=f"there are: {', '.join(PRESETS)}")
         if self.budget_s is not None and not 0 < self.budget_s < 1e7:
             raise UsageError(f"a budget of {self.budget_s} s cannot be kept", hint="pass seconds above 0")
+        self._check_target()
+
+    @property
+    def has_target(self) -> bool:
+        """Whether a size or a PSNR is aimed at."""
+        return self.target_bytes is not None or self.target_psnr_db is not None
+
+    def _check_target(self) -> None:
+        if self.target_bytes is not None and self.target_psnr_db is not None:
+            raise UsageError("a size and a PSNR cannot both be aimed at", hint="pass one of the two")
+        if self.target_bytes is not None and self.target_bytes <= 0:
+            raise UsageError(f"a size of {self.target_bytes} bytes cannot be met", hint="aim at a size above 0")
+        if self.target_psnr_db is not None and not _LOWEST_DB <= self.target_psnr_db <= _HIGHEST_DB:
+            raise UsageError(
+                f"a PSNR of {self.target_psnr_db:g} dB cannot be aimed at",
+                hint=f"choose one within {_LOWEST_DB:g}..{_HIGHEST_DB:g} dB",
+            )
+        if self.has_target and "quality" in self.flow_options:
+            raise UsageError(
+                "a target chooses the quality, so both cannot be given", hint="leave out the quality, or the target"
+            )
 
     def seconds(self, pixels: int) -> float:
         """The budget for a video of so many pixels, all frames together."""

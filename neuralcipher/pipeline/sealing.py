@@ -24,7 +24,7 @@ from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
 from neuralcipher.generators.checks import noncyclic
 from neuralcipher.keys import Argon2Parameters, Credential, Key, SegmentSeed
-from neuralcipher.pipeline.options import PRESETS, Progress, ProgressCallback, SealOptions, SealReport, silent
+from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions, SealReport, silent
 from neuralcipher.pipeline.segments import (
     SECTION_AUDIO,
     SECTION_FLOW,
@@ -33,10 +33,12 @@ from neuralcipher.pipeline.segments import (
     segment_lengths,
     start,
 )
+from neuralcipher.pipeline.targets import SizePlan, check_sound, missed, plan_sentence
 from neuralcipher.video.quality import QualityMeter
 from neuralcipher.video.reading import Probe, probe, read_audio, read_frames
 
 _CHECKED_STEPS = 1000
+_GENERATOR_BYTES = 64  # of one that says nothing of its size: little more than a seed
 
 
 def seal(
@@ -68,15 +70,21 @@ def seal(
     probed = probe(source, scale=options.scale, max_frames=options.max_frames, strict=options.strict)
     for warning in probed.warnings:
         tell(warning)
-    tell(_plan(probed, options))
+    sound_bytes = job.sound_bytes(source, probed) if options.target_bytes is not None else 0
+    check_sound(sound_bytes, options)
+    tell(plan_sentence(probed.info, options, codes=job.codes))
     with output_file(output, force=force) as file:
         writer = _writer(file, keys, options, argon2)
-        meter = job.write(writer, source, probed)
+        meter = job.write(writer, source, probed, sound_bytes)
     quality = meter.result()
+    size_bytes = output.stat().st_size
+    miss = missed(options, size_bytes, quality.psnr_db)
+    if miss is not None:
+        tell(miss)
     info = probed.info
     return SealReport(
         bundle=str(output),
-        size_bytes=output.stat().st_size,
+        size_bytes=size_bytes,
         raw_bytes=3 * info.width * info.height * info.frames,
         source_bytes=info.source_bytes,
         frames=info.frames,
@@ -89,18 +97,8 @@ def seal(
         suite=options.suite,
         generator=options.generator,
         flow=options.flow,
-        warnings=probed.warnings,
+        warnings=probed.warnings if miss is None else (*probed.warnings, miss),
     )
-
-
-def _plan(probed: Probe, options: SealOptions) -> str:
-    """One sentence: how much there is to do and how long it will take."""
-    info = probed.info
-    pixels = info.frames * info.width * info.height
-    why = f"preset {options.preset}: {PRESETS[options.preset]:g} s per megapixel"
-    why = "as asked" if options.budget_s is not None else why
-    size = f"{info.frames} frames of {info.width}x{info.height}, {pixels / 1e6:.1f} megapixels"
-    return f"{size}: fitting for about {options.seconds(pixels):.0f} s ({why})"
 
 
 def _writer(
@@ -130,24 +128,50 @@ class _Job:
                 f"the flow {options.flow} does not use the key, so a bare bundle would hide nothing",
                 hint="use the suite sealed, or a keyed flow",
             )
+        if options.has_target and not self._flow_type.rate_controlled:
+            raise UsageError(f"the flow {options.flow} cannot aim at a size or a PSNR", hint="the flow latent can")
+        self._private = options.suite == SUITE_SEALED or options.include_private
+        self._generator_bytes = int(getattr(self._generator, "parameter_bytes", _GENERATOR_BYTES))
 
-    def write(self, writer: BundleWriter, source: Path, probed: Probe) -> QualityMeter:
-        """Fit and write every segment, the sound and the directory; returns the measured quality."""
-        info = probed.info
-        private = self._options.suite == SUITE_SEALED or self._options.include_private
+    @property
+    def codes(self) -> bool:
+        """Whether the flow codes before it trains, as those that can aim at a size do."""
+        return self._flow_type.rate_controlled
+
+    def sound_bytes(self, source: Path, probed: Probe) -> int:
+        """What the sound will take; it is not kept, since it is written last."""
+        return len(self._sound(source, probed))
+
+    def _sound(self, source: Path, probed: Probe) -> bytes:
+        audio = read_audio(source, probed.audio_end) if self._private else None
+        return b"" if audio is None else audio.to_bytes()
+
+    def write(self, writer: BundleWriter, source: Path, probed: Probe, sound_bytes: int) -> QualityMeter:
+        """Fit and write every segment, the sound and the directory; returns the measured quality.
+
+        sound_bytes: of the sound, if a size is aimed at.
+        """
+        info, options = probed.info, self._options
+        stored = info if self._private else dataclasses.replace(info, source_name="video", source_bytes=0)
+        metadata = {"video": stored.to_dict(), "tool": f"neuralcipher {neuralcipher.__version__}"}
+        size = None
+        if options.target_bytes is not None:
+            size = SizePlan(options.target_bytes, metadata, sound_bytes, options.generator, options.flow)
         lengths = segment_lengths(info.frames, info.height, info.width)
-        budget_s = self._options.seconds(info.frames * info.height * info.width)
+        budget_s = options.seconds(info.frames * info.height * info.width)
         pictures = read_frames(source, probed)
         meter = QualityMeter()
         for number, length in enumerate(lengths):
             frames = _stack(pictures, length)
             share = (sum(lengths[:number]) / info.frames, length / info.frames)
-            self._segment(writer, number, frames, budget_s * share[1], share, meter)
-        audio = read_audio(source, probed.audio_end) if private else None
-        if audio is not None:
-            writer.add_section(SECTION_AUDIO, 0, audio.to_bytes())
-        stored = info if private else dataclasses.replace(info, source_name="video", source_bytes=0)
-        writer.finish({"video": stored.to_dict(), "tool": f"neuralcipher {neuralcipher.__version__}"})
+            target_bytes = None
+            if size is not None:
+                target_bytes = size.share(writer, number, lengths[number:], self._generator_bytes)
+            self._segment(writer, number, frames, budget_s * share[1], share, target_bytes, meter)
+        sound = self._sound(source, probed)
+        if sound:
+            writer.add_section(SECTION_AUDIO, 0, sound)
+        writer.finish(metadata)
         return meter
 
     def _segment(
@@ -157,6 +181,7 @@ class _Job:
         frames: Tensor,
         budget_s: float,
         share: tuple[float, float],
+        target_bytes: int | None,
         meter: QualityMeter,
     ) -> None:
         """Fit one segment, write it, and measure it as an opener would see it."""
@@ -171,10 +196,18 @@ class _Job:
             size = round(fit.size_bytes / share[1])
             self._progress(Progress("fitting", fraction, fit.step, fit.psnr_db, size))
 
-        context = flows.FitContext(budget_s, self._seed_number(number), self._device, report)
+        context = flows.FitContext(
+            budget_s,
+            self._seed_number(number),
+            self._device,
+            report,
+            target_bytes=target_bytes,
+            target_psnr_db=self._options.target_psnr_db,
+        )
         section = self._flow.fit(frames, make_keystream, context)
         keystream = made[-1]
         parameters = keystream.generator.to_bytes()
+        self._generator_bytes = len(parameters)
         writer.add_section(SECTION_GENERATOR, number, parameters, name=self._options.generator)
         writer.add_section(SECTION_FLOW, number, section, name=self._options.flow, frames=len(frames))
         for index, shown in enumerate(self._flow_type.render(section, keystream, self._device)):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.coding.binary import FieldReader, pack_block, pack_varint
-from neuralcipher.coding.entropy import AdaptiveTables, MessageDecoder, MessageEncoder
+from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
 from neuralcipher.coding.weights import step_exponent, step_size, weights_from_bytes, weights_to_bytes
 from neuralcipher.errors import LimitError, NeuralCipherError, PayloadDamagedError
 
@@ -58,14 +58,6 @@ def test_any_bytes_decode(data):
     tables = np.array([[1, 7, 2], [100, 1, 1]])
     symbols = MessageDecoder(data).read(np.arange(64) % 2, tables)
     assert set(symbols) <= {0, 1, 2}
-
-
-def test_tables_learn_and_forget():
-    tables = AdaptiveTables(np.array([[1, 1], [1, 1]]), increment=10, limit=100)
-    tables.update(np.zeros(5, dtype=np.int64), np.ones(5, dtype=np.int64))
-    assert tables.counts.tolist() == [[1, 51], [1, 1]]
-    tables.update(np.zeros(5, dtype=np.int64), np.ones(5, dtype=np.int64))
-    assert tables.counts.tolist() == [[1, 51], [1, 1]]  # 1 + 101 is above 100, so (1 + 1) // 2 and (101 + 1) // 2
 
 
 @settings(max_examples=40, deadline=None)

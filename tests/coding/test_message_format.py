@@ -40,9 +40,12 @@ def left_edges(counts: list[int]) -> list[int]:
     return [*edges, 1 << PRECISION]
 
 
-def ans_encode(symbols: list[tuple[list[int], int]]) -> bytes:
+FULL_STATE = 0x7F4A7C15_9E3779B9  # what a message begins with that may be read past its end
+
+
+def ans_encode(symbols: list[tuple[list[int], int]], state: int = 0) -> bytes:
     """Asymmetric numeral systems (Duda, 2013, rANS): 64-bit state, 32-bit words, last symbol first."""
-    state, words = 0, []
+    words = []
     for edges, symbol in reversed(symbols):
         left, probability = edges[symbol], edges[symbol + 1] - edges[symbol]
         if state >> (64 - PRECISION) >= probability:
@@ -81,6 +84,46 @@ def test_messages_are_what_the_written_out_coder_makes(tables: list[list[int]], 
     assert encoder.to_bytes() == ans_encode(expected)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.integers(0, 1)), max_size=80), st.booleans())
+def test_bits_are_what_the_written_out_coder_makes(bits: list[tuple[int, int]], full: bool) -> None:
+    """A bit with P(1) = p / 2**16 is a symbol of two with 2**24 - 2**8 p and 2**8 p of the 2**24, up to rounding."""
+    encoder = MessageEncoder(full=full)
+    asked = np.array(bits, dtype=np.int64).reshape(-1, 2)
+    encoder.add_bits(asked[:, 1], asked[:, 0])
+    expected = [(left_edges([0x10000 - p, p]), bit) for p, bit in bits]
+    assert all(abs(edges[1] - 256 * (0x10000 - p)) <= 1 for (edges, _), (p, _) in zip(expected, bits, strict=True))
+    assert encoder.to_bytes() == ans_encode(expected, FULL_STATE if full else 0)
+
+
+def test_one_bit_behind_a_full_state_by_hand() -> None:
+    # P(1) = 1/2. The two symbols share 2**24 - 2 in halves and get one each: a 1 covers 2**23 .. 2**24 - 1. The state
+    # 7f4a7c15 9e3779b9 is below 2**40 * 2**23, so no word goes out. Its low 23 bits are 3779b9, what is above them is
+    # fe94f82b3c: the new state is fe94f82b3c * 2**24 + 2**23 + 3779b9 = fe94f82b 3cb779b9, low word first.
+    encoder = MessageEncoder(full=True)
+    encoder.add_bits(np.array([1]), np.array([1 << 15]))
+    assert encoder.to_bytes() == bytes.fromhex("b979b73c" "2bf894fe")
+    for spare in (b"", b"spare bytes of any kind."):
+        assert MessageDecoder(encoder.to_bytes(), spare).read_bits(np.array([1 << 15])).tolist() == [1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.integers(0, 1)), max_size=80), st.binary(max_size=50))
+def test_a_full_message_decodes_the_same_before_any_spare_bytes(bits: list[tuple[int, int]], spare: bytes) -> None:
+    asked = np.array(bits, dtype=np.int64).reshape(-1, 2)
+    escapes = np.arange(len(bits)) * 7919 % 65536
+    tables = np.array([[1, 7, 2], [100, 1, 1]])
+    symbols = np.arange(len(bits)) % 3
+    encoder = MessageEncoder(full=True)
+    encoder.add_bits(asked[:, 1], asked[:, 0])
+    encoder.add(asked[:, 1], symbols, tables)
+    encoder.add_escapes(escapes)
+    decoder = MessageDecoder(encoder.to_bytes(), spare)
+    assert np.array_equal(decoder.read_bits(asked[:, 0]), asked[:, 1])
+    assert np.array_equal(decoder.read(asked[:, 1], tables), symbols)
+    assert np.array_equal(decoder.read_escapes(len(bits)), escapes)
+
+
 def test_every_symbol_is_coded_with_the_table_of_its_context() -> None:
     tables = np.array([[3, 1], [1, 7]])
     encoder = MessageEncoder()
@@ -101,6 +144,7 @@ def test_any_bytes_decode_within_the_alphabet(data: bytes, zeros: int, seed: int
         symbols = decoder.read(draw.integers(0, 5, 50), tables)
         assert symbols.min() >= 0
         assert symbols.max() < alphabet
+        assert set(decoder.read_bits(draw.integers(1, 0x10000, 50)).tolist()) <= {0, 1}
         escapes = decoder.read_escapes(7)
         assert escapes.min() >= 0
         assert escapes.max() <= 0xFFFF

@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher import container
-from neuralcipher.container import BundleReader, BundleWriter
+from neuralcipher.container import BundleReader, BundleWriter, Section
 from neuralcipher.container.directory import pack_trailer, parse_directory, parse_trailer
 from neuralcipher.errors import (
     BundleError,
@@ -120,6 +120,21 @@ def test_seeds_agree_between_writer_and_reader() -> None:
         assert seeds[0] != seeds[1]
         root = KEY if reader.suite == "bare" else reader.bundle_key
         assert seeds[2] == segment_seed(root, reader.header.salt, 2)
+
+
+@pytest.mark.parametrize("length", [0, 1, 60_000, 65_536, 200_000])
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_finished_size_is_known_before_the_sections_are_written(bare: bool, length: int) -> None:
+    file = io.BytesIO()
+    writer = BundleWriter.create_bare(file, KEY) if bare else BundleWriter.create_sealed(file, [KEY, OTHER])
+    writer.add_section("generator", 0, b"weights", name="feistel")
+    planned = [Section("flow", 0, 0, length, {"frames": 3}), Section("audio", 0, 0, 300)]
+    size = writer.finished_size({"a": 1}, planned)
+    writer.add_section("flow", 0, bytes(length), frames=3)
+    writer.add_section("audio", 0, bytes(300))
+    assert writer.finished_size({"a": 1}) == size
+    writer.finish({"a": 1})
+    assert len(file.getvalue()) == size
 
 
 def test_two_bundles_of_the_same_content_share_nothing() -> None:

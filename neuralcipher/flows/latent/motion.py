@@ -20,6 +20,7 @@ from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, CodedFrame
 FIRST, SECOND, BOTH, NEITHER = 0, 1, 2, 3
 _USES = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
 _CHANGES = np.array([1, 4, 10, 24, 60])
+_FARTHEST = FIELD_LIMIT - 1  # of a prediction: what it differs by from any motion within the limit can then be coded
 _IS_BOTH, _IS_NEITHER, _IS_SECOND, _SPLIT, _SAME, _REST = 0, 10, 20, 30, 60, 70
 
 
@@ -116,6 +117,7 @@ class MotionCoder:
             guess = predicted[reference]
             if reference:
                 guess = np.where(kind == 1, fields.scaled(at), guess)
+            guess = np.clip(guess, -_FARTHEST, _FARTHEST)
             uses = np.broadcast_to(_USES[mode, reference] == 1, guess.shape)
             row = contexts(0, fine, spread[reference].sum(axis=0)) + np.where(kind == 1, 0, 2 * 6) + 24 * reference
             values = None if given is None else (given[1][:, reference][..., at].swapaxes(0, 1) - guess)[uses]
@@ -184,7 +186,7 @@ class MotionCoder:
             for reference in (0, 1):
                 uses = np.stack([_USES[mode[frame, y, x], reference] == 1] * 2, axis=1)
                 row = np.stack([contexts(4, reference == 1, spread[:, reference].sum(axis=1))] * 2, axis=1)
-                value = middle[:, reference].copy()
+                value = np.clip(middle[:, reference], -_FARTHEST, _FARTHEST)
                 values = None if given is None else (given[1][frame, reference, :, y, x] - value)[uses]
                 value[uses] += code_integers(self._channel, self._model.fields, row[uses], values)
                 vectors[frame, reference, :, y, x] = np.clip(value, -FIELD_LIMIT, FIELD_LIMIT)

@@ -86,7 +86,10 @@ def forward_transform(frame: Tensor) -> Tensor:
 
 
 def inverse_transform(coefficients: Tensor) -> Tensor:
-    """Planes (..., 8h, 8w) of coefficients (..., 64, h, w) float32."""
-    *lead, _, height, width = coefficients.shape
-    blocks = (_BASIS.to(coefficients.device).T @ coefficients.flatten(-2)).reshape(*lead, -1, height, width)
-    return F.pixel_shuffle(blocks, BLOCK).squeeze(-3)
+    """Planes (C, 8h, 8w) of coefficients (C, 64, h, w) float32; blocks that are all zero cost nothing."""
+    count, _, height, width = coefficients.shape
+    blocks = coefficients.new_zeros(count, height, width, BLOCK, BLOCK)
+    used = coefficients.any(dim=1)
+    rows = coefficients.permute(0, 2, 3, 1)[used]
+    blocks[used] = (rows @ _BASIS.to(coefficients.device)).reshape(-1, BLOCK, BLOCK)
+    return blocks.permute(0, 1, 3, 2, 4).reshape(count, height * BLOCK, width * BLOCK)

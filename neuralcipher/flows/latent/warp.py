@@ -47,15 +47,16 @@ class Reference:
         phases = F.conv2d(F.conv2d(padded, across).contiguous(memory_format=torch.channels_last), down)
         self._columns = phases.shape[3]
         self._values = phases.permute(0, 2, 3, 1).to(torch.float16).reshape(planes, -1)
+        self._index = torch.int32 if self._values.shape[1] < 1 << 31 else torch.int64
 
     def patches(self, y: Tensor, x: Tensor, size: int) -> Tensor:
-        """Values (planes, ..., size, size) float32 of squares whose corners lie at y, x (...) int64 quarter pixels."""
+        """Values (planes, ..., size, size) float16 of squares whose corners lie at y, x (...) int64 quarter pixels."""
         y = (y + 4 * BORDER).clamp(0, 4 * (self.height + 2 * BORDER - size) + 3)
         x = (x + 4 * BORDER).clamp(0, 4 * (self.width + 2 * BORDER - size) + 3)
         start = ((y >> 2) * self._columns + (x >> 2)) * (_PHASES * _PHASES) + (y & 3) * _PHASES + (x & 3)
-        inside = _inside(size, self._columns, y.device)
-        found = self._values.index_select(1, (start[..., None] + inside).reshape(-1))
-        return found.reshape(len(self._values), *y.shape, size, size).float()
+        index = start.to(self._index)[..., None] + _inside(size, self._columns, y.device).to(self._index)
+        found = self._values.index_select(1, index.reshape(-1))
+        return found.reshape(len(self._values), *y.shape, size, size)
 
     def tiles(self, motion: Tensor, size: int) -> Tensor:
         """Values (planes, rows, columns, size, size) of the tiles of the frame, moved by motion (2, rows, columns)."""
@@ -97,8 +98,8 @@ def predict(reference: Reference, motion: Tensor, weight: Tensor) -> Tensor:
     x = (torch.arange(columns, device=device) * BLOCK - BLOCK // 2) * 4 + moves[:, 1]
     mixed = (moves != moves[:1]).any(dim=0).any(dim=0) | (weights != weights[:1]).any(dim=0)
     cells = reference.patches(y[0], x[0], BLOCK) * weights[0][..., None, None]
-    some = reference.patches(y[:, mixed], x[:, mixed], BLOCK)
-    some *= weights[:, mixed][..., None, None] * _blend(device)[:, None]
+    share = weights[:, mixed][..., None, None] * _blend(device)[:, None]
+    some = reference.patches(y[:, mixed], x[:, mixed], BLOCK) * share
     cells[:, mixed] = some.sum(dim=1)
     half = BLOCK // 2
     canvas = cells.permute(0, 1, 3, 2, 4).reshape(-1, rows * BLOCK, columns * BLOCK)

@@ -1,0 +1,99 @@
+"""Aiming at a size or a PSNR: what is said before, what each segment may take, and what was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neuralcipher.container import BundleWriter, Section
+from neuralcipher.errors import UsageError
+from neuralcipher.pipeline.options import CODING_S_PER_MEGAPIXEL, MIN_BUDGET_S, PRESETS, SealOptions
+from neuralcipher.pipeline.segments import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
+from neuralcipher.video.metadata import VideoInfo
+
+PSNR_SLACK_DB = 0.1
+_MOST_CODINGS = 5  # of the flow `latent` on its way to a target
+
+
+def plan_sentence(info: VideoInfo, options: SealOptions, *, codes: bool) -> str:
+    """How much there is to do and how long it will take. codes: whether the flow codes before it trains."""
+    pixels = info.frames * info.width * info.height
+    size = f"{info.frames} frames of {info.width}x{info.height}, {pixels / 1e6:.1f} megapixels"
+    seconds = options.seconds(pixels)
+    why = "as asked"
+    if options.budget_s is None:
+        why = f"preset {options.preset}: {PRESETS[options.preset]:g} s per megapixel, at least {MIN_BUDGET_S:g} s"
+    steps = options.flow_options.get("steps")
+    budget = f"{_rounded(seconds)} s ({why})" if steps is None else f"{steps} steps"
+    if not codes:
+        return f"{size}: fitting for about {budget}"
+    coding_s = CODING_S_PER_MEGAPIXEL * pixels / 1e6
+    coding, longest_s = f"about {_rounded(coding_s)} s", coding_s
+    if options.has_target:
+        longest_s *= _MOST_CODINGS
+        coding = f"about {_rounded(coding_s)} to {_rounded(longest_s)} s to meet the target"
+    if steps is not None:
+        return f"{size}: coding takes {coding}, then {budget} of training"
+    if longest_s > seconds:
+        return f"{size}: coding takes {coding}, whatever the budget of {budget}"
+    return f"{size}: about {budget}, of which coding takes {coding}"
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
+
+
+def check_sound(sound_bytes: int, options: SealOptions) -> None:
+    """Raises UsageError if the sound alone is larger than the size aimed at."""
+    if options.target_bytes is not None and sound_bytes > options.target_bytes:
+        raise UsageError(
+            f"the sound takes {sound_bytes:,} bytes, more than the {options.target_bytes:,} aimed at",
+            hint="aim at a larger size, or take the sound out of the video first",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SizePlan:
+    """Shares a size among segments, so that the whole file keeps below it if every segment keeps to its share.
+
+    metadata: as it will be stored. sound_bytes: of the section to come. generator, flow: names to be stored.
+    """
+
+    target_bytes: int
+    metadata: Mapping[str, Any]
+    sound_bytes: int
+    generator: str
+    flow: str
+
+    def share(self, writer: BundleWriter, first: int, lengths: Sequence[int], generator_bytes: int) -> int:
+        """Bytes for the flow's section of segment `first`: by frames, of what is left to it and those after it.
+
+        lengths: frames of the segments `first` and later. generator_bytes: of each of their generators. At least 1.
+        """
+        frames = sum(lengths)
+        free = 0
+        for _ in range(2):  # longer sections have longer entries and more tags: known once their lengths are
+            planned = self._planned(first, lengths, generator_bytes, free)
+            free += self.target_bytes - writer.finished_size(self.metadata, planned)
+        return max(1, (free - len(lengths)) * lengths[0] // frames)
+
+    def _planned(self, first: int, lengths: Sequence[int], generator_bytes: int, free: int) -> list[Section]:
+        planned = []
+        for number, length in enumerate(lengths, first):
+            share = max(0, free * length // sum(lengths))
+            planned.append(Section(SECTION_GENERATOR, number, 0, generator_bytes, {"name": self.generator}))
+            planned.append(Section(SECTION_FLOW, number, 0, share, {"name": self.flow, "frames": length}))
+        if self.sound_bytes:
+            planned.append(Section(SECTION_AUDIO, 0, 0, self.sound_bytes))
+        return planned
+
+
+def missed(options: SealOptions, size_bytes: int, psnr_db: float) -> str | None:
+    """One sentence if the target was not met, else None."""
+    nearest = f"the nearest that the flow {options.flow} came"
+    if options.target_bytes is not None and size_bytes > options.target_bytes:
+        return f"aimed at {options.target_bytes:,} bytes, reached {size_bytes:,}, {nearest}"
+    if options.target_psnr_db is not None and psnr_db < options.target_psnr_db - PSNR_SLACK_DB:
+        return f"aimed at {options.target_psnr_db:g} dB, reached {psnr_db:.2f}, {nearest}"
+    return None
