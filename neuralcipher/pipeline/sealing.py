@@ -38,7 +38,9 @@ from neuralcipher.video.quality import QualityMeter
 from neuralcipher.video.reading import Probe, probe, read_audio, read_frames
 
 _CHECKED_STEPS = 1000
-_GENERATOR_BYTES = 64  # of one that says nothing of its size: little more than a seed
+# What a generator's section takes, to plan a size before there is one; most store little more than a seed.
+_GENERATOR_BYTES = {"autoencoder": 4147}
+_SEED_BYTES = 64
 
 
 def seal(
@@ -131,7 +133,7 @@ class _Job:
         if options.has_target and not self._flow_type.rate_controlled:
             raise UsageError(f"the flow {options.flow} cannot aim at a size or a PSNR", hint="the flow latent can")
         self._private = options.suite == SUITE_SEALED or options.include_private
-        self._generator_bytes = int(getattr(self._generator, "parameter_bytes", _GENERATOR_BYTES))
+        self._generator_bytes = _GENERATOR_BYTES.get(options.generator, _SEED_BYTES)
 
     @property
     def codes(self) -> bool:

@@ -102,7 +102,7 @@ def test_one_bit_behind_a_full_state_by_hand() -> None:
     # fe94f82b3c: the new state is fe94f82b3c * 2**24 + 2**23 + 3779b9 = fe94f82b 3cb779b9, low word first.
     encoder = MessageEncoder(full=True)
     encoder.add_bits(np.array([1]), np.array([1 << 15]))
-    assert encoder.to_bytes() == bytes.fromhex("b979b73c" "2bf894fe")
+    assert encoder.to_bytes() == bytes.fromhex("b979b73c2bf894fe")
     for spare in (b"", b"spare bytes of any kind."):
         assert MessageDecoder(encoder.to_bytes(), spare).read_bits(np.array([1 << 15])).tolist() == [1]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -16,9 +18,9 @@ from neuralcipher.flows.latent.synthesis import Synthesis
 
 
 @pytest.fixture
-def _threads() -> Iterator[None]:
+def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
-    yield
+    yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
@@ -28,9 +30,7 @@ def integers(monkeypatch: pytest.MonkeyPatch, seed: int = 1, noise: float = 0.0)
     finish = Synthesis.finish
     draw = torch.Generator().manual_seed(7)
 
-    def disturbed(
-        self: Synthesis, stored: FrameLatents, prediction: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def disturbed(self: Synthesis, stored: FrameLatents, prediction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found.append(stored)
         prediction = prediction + noise * torch.randn(prediction.shape, generator=draw)
         return finish(self, stored, prediction)
@@ -53,10 +53,12 @@ def same(one: list[FrameLatents], other: list[FrameLatents]) -> bool:
     )
 
 
-def test_integers_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch, _threads: None) -> None:
+def test_integers_do_not_depend_on_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, threads: Callable[[int], None]
+) -> None:
     found = []
     for count in (1, 2):
-        torch.set_num_threads(count)
+        threads(count)
         found.append(integers(monkeypatch))
     assert len(found[0]) == len(scenes())
     assert same(*found)
@@ -84,9 +86,6 @@ def test_decoding_asks_for_no_logarithm(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_decoding_needs_no_optical_flow() -> None:
     """Opening must work where OpenCV does not: nothing that `render` uses imports it."""
-    import subprocess
-    import sys
-
     script = (
         "import sys; sys.modules['cv2'] = None\n"
         "import torch\n"

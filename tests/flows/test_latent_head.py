@@ -39,9 +39,7 @@ def same(one: Changes | None, other: Changes | None) -> bool:
 
 @settings(max_examples=12, deadline=None)
 @given(colours, st.integers(0, MAX_QUALITY), st.booleans(), st.none() | changes(), st.binary(max_size=30))
-def test_a_head_comes_back(
-    colour: Colour, quality: int, repairs: bool, changed: Changes | None, spare: bytes
-) -> None:
+def test_a_head_comes_back(colour: Colour, quality: int, repairs: bool, changed: Changes | None, spare: bytes) -> None:
     head = Head(colour, quality, repairs, changed)
     back = Head.from_bytes(head.to_bytes(), spare)
     assert (back.colour, back.quality, back.repairs) == (colour, quality, repairs)

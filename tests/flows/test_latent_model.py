@@ -45,7 +45,14 @@ def by_hand(network: IntegerNetwork, row: int, features: list[int]) -> list[int]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 24), st.integers(1, 24), st.integers(1, 3), st.integers(1, 4), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 24),
+    st.integers(1, 24),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.booleans(),
+)
 @example(0, 20, 24, 3, 3, True)
 def test_logits_are_those_of_exact_integers(
     seed: int, inputs: int, hidden: int, outputs: int, rows: int, extreme: bool
@@ -153,9 +160,7 @@ def test_discontinuity_by_hand() -> None:
     st.sampled_from([0, 1, 30, 20_000]),
     st.integers(0, 100),
 )
-def test_features_lie_within_0_to_127(
-    seed: int, count: int, rows: int, columns: int, size: int, quality: int
-) -> None:
+def test_features_lie_within_0_to_127(seed: int, count: int, rows: int, columns: int, size: int, quality: int) -> None:
     draw = np.random.default_rng(seed)
     grid = 2 * rows, 2 * columns
     frames = [

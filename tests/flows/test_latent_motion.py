@@ -95,11 +95,11 @@ def test_what_is_used_is_kept_exactly(
         assert np.array_equal(found.split, asked.split)
         for y, x in np.ndindex(grid):
             # of a square that is not split, its first block counts
-            source = (y, x) if asked.split[y // 2, x // 2] else (y // 2 * 2, x // 2 * 2)
-            assert found.mode[y, x] == asked.mode[source]
+            b, a = (y, x) if asked.split[y // 2, x // 2] else (y // 2 * 2, x // 2 * 2)
+            assert found.mode[y, x] == asked.mode[b, a]
             for reference, used in enumerate(USES[int(found.mode[y, x])]):
                 if used:
-                    assert found.vectors[reference, :, y, x].tolist() == asked.vectors[reference, :, *source].tolist()
+                    assert found.vectors[reference, :, y, x].tolist() == asked.vectors[reference, :, b, a].tolist()
 
 
 @settings(max_examples=40, deadline=None)

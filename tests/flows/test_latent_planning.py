@@ -35,7 +35,9 @@ def test_a_hard_cut_is_a_key_frame(cut: int, scene: type[object]) -> None:
     assert key_frames(plan(frames)) == [0, cut]
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, []), (2, [1]), (3, [2]), (17, [16]), (20, [16, 3]), (35, [16, 16, 2])])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, []), (2, [1]), (3, [2]), (17, [16]), (20, [16, 3]), (35, [16, 16, 2])]
+)
 def test_a_still_scene_is_one_long_hierarchy(count: int, expected: list[int]) -> None:
     assert plan(still(count, 1)) == bytes([KEY, *expected])
 

@@ -20,7 +20,8 @@ NOTHING = torch.zeros(1, 3, 16, 16)
 
 
 def attempt(size_bytes: int, error: float = 1.0, picture: torch.Tensor = NOTHING, plan: bytes = b"\x81") -> Attempt:
-    return Attempt(plan, [bytes(size_bytes)], picture.half(), NOTHING.half(), torch.zeros(1, dtype=torch.int64), [error])
+    levels = torch.zeros(1, dtype=torch.int64)
+    return Attempt(plan, [bytes(size_bytes)], picture.half(), NOTHING.half(), levels, [error])
 
 
 @settings(max_examples=60, deadline=None)

@@ -74,9 +74,7 @@ grids = st.tuples(st.integers(1, 4), st.integers(1, 4)).map(lambda g: (2 * g[0],
 )
 @example(seed=1, level=0, count=1, grid=(2, 2), scale=40_000.0, weight=0.12)
 @example(seed=1, level=3, count=3, grid=(2, 6), scale=40_000.0, weight=0.0)
-def test_what_was_chosen_comes_back(
-    seed: int, level: int, count: int, grid: Grid, scale: float, weight: float
-) -> None:
+def test_what_was_chosen_comes_back(seed: int, level: int, count: int, grid: Grid, scale: float, weight: float) -> None:
     draw = np.random.default_rng(seed)
     frames = batch(draw, level, count, grid)
     shape = len(frames), COLOURS, COEFFICIENTS, *grid

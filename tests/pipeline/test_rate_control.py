@@ -16,13 +16,13 @@ from neuralcipher import Key, SealOptions
 from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.errors import UsageError
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
-from neuralcipher.pipeline import segments
+from neuralcipher.pipeline import sealing, segments
 from neuralcipher.pipeline.options import PRESETS
 from neuralcipher.pipeline.segments import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.targets import SizePlan, missed, plan_sentence
 from neuralcipher.video.reading import probe, read_audio, read_frames
 
-FRAMES = 12
+FRAMES = 8
 SMALL = {"max_frames": FRAMES, "scale": "64x48", "generator": "chacha20"}
 UNTRAINED = {"flow_options": {"steps": 0}}
 
@@ -57,8 +57,7 @@ def sealed(video, key, folder, **options):
     return report, told, lengths
 
 
-@pytest.mark.parametrize("suite", ["sealed", "bare"])
-@pytest.mark.parametrize("target_bytes", [1500, 3000])
+@pytest.mark.parametrize(("suite", "target_bytes"), [("sealed", 1300), ("sealed", 3000), ("bare", 2000)])
 def test_the_bundle_takes_at_most_the_size_and_uses_most_of_it(silent, key, tmp_path, suite, target_bytes):
     report, told, _ = sealed(silent, key, tmp_path, target_bytes=target_bytes, suite=suite)
     assert 0.75 * target_bytes <= report.size_bytes <= target_bytes
@@ -86,6 +85,7 @@ def test_the_sound_counts(key, tmp_path):
 def test_a_bare_bundle_without_sound_does_not_count_it(key, tmp_path):
     report, _, _ = sealed(neuralcipher.demo_clip(), key, tmp_path, target_bytes=2500, suite="bare")
     assert 0.75 * 2500 <= report.size_bytes <= 2500
+    (tmp_path / "o.ncv").unlink()
     with pytest.raises(UsageError, match="the sound takes"):
         sealed(neuralcipher.demo_clip(), key, tmp_path, target_bytes=2500, suite="bare", include_private=True)
 
@@ -117,15 +117,15 @@ def test_a_size_that_cannot_be_met_gives_the_lowest_quality(silent, key, tmp_pat
 
 
 def test_several_segments_share_the_size_by_their_frames(silent, key, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "_SEGMENT_FRAMES", 4)
-    report, _, lengths = sealed(silent, key, tmp_path, target_bytes=4000)
+    monkeypatch.setattr(segments, "_SEGMENT_FRAMES", 3)
+    report, _, lengths = sealed(silent, key, tmp_path, target_bytes=4000)  # of 2, 3 and 3 frames
     assert len(lengths) == 3
     assert 0.75 * 4000 <= report.size_bytes <= 4000
-    assert max(lengths) < 1.5 * min(lengths)
+    assert max(lengths) < 2 * min(lengths)
 
 
 def test_every_segment_aims_at_the_psnr(silent, key, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "_SEGMENT_FRAMES", 6)
+    monkeypatch.setattr(segments, "_SEGMENT_FRAMES", 4)
     report, _, lengths = sealed(silent, key, tmp_path, target_psnr_db=28)
     assert len(lengths) == 2
     assert 28 - 0.1 <= report.psnr_db <= 29
@@ -218,13 +218,13 @@ def test_later_segments_take_what_earlier_ones_left_or_took_too_much(number):
     assert 50_000 - 100 <= len(file.getvalue()) <= 50_000
 
 
-def test_the_trained_generator_says_how_long_its_parameters_are():
+def test_the_parameters_of_the_trained_generator_are_as_long_as_planned():
     shape = (8, 8, 16)
     z0 = torch.randint(0, 256, shape, dtype=torch.uint8)
     generator = AutoencoderGenerator.train(
         shape, seed=bytes(32), z0=z0, progress=lambda done: None, config=AutoencoderConfig(steps=0)
     )
-    assert len(generator.to_bytes()) == AutoencoderGenerator.parameter_bytes
+    assert len(generator.to_bytes()) == sealing._GENERATOR_BYTES["autoencoder"]
 
 
 def test_the_plan_says_what_will_take_how_long():

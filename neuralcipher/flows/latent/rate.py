@@ -140,10 +140,16 @@ def _next(values: dict[int, float], quality: int, goal: _Goal) -> int:
     return quality if low > high else max(0, min(MAX_QUALITY, max(low, min(high, guess))))
 
 
-def _shipped_psnr_db(inputs: RepairInputs, device: torch.device) -> float:
-    """Mean PSNR of the frames with the network as it ships, if that helps."""
+def shipped_network(device: torch.device) -> RepairNetwork:
+    """The repairing network as it ships."""
     network = RepairNetwork()
     load(network, shipped_weights())
     place(network, device)
-    plain, repaired = errors_with(None, inputs, device), errors_with(network, inputs, device)
+    return network
+
+
+def _shipped_psnr_db(inputs: RepairInputs, device: torch.device) -> float:
+    """Mean PSNR of the frames with the network as it ships, if that helps."""
+    plain = errors_with(None, inputs, device)
+    repaired = errors_with(shipped_network(device), inputs, device)
     return max(sum(map(psnr_db, errors)) / len(errors) for errors in (plain, repaired))
