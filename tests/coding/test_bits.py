@@ -45,6 +45,7 @@ def test_probabilities_are_monotone_symmetric_and_never_certain() -> None:
     assert table.max() == ONE - LEAST
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1))
 def test_logits_out_of_range_are_clipped(logits: list[int]) -> None:
     clipped = [max(-LOGIT_LIMIT, min(LOGIT_LIMIT, logit)) for logit in logits]
@@ -79,6 +80,7 @@ def test_a_writer_needs_the_bits() -> None:
         BitWriter(MessageEncoder()).code(np.array([ONE // 2]), None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_bytes_are_bits(data: bytes, spare: bytes) -> None:
     p = np.random.default_rng(1).integers(1, ONE, 300)
@@ -144,7 +146,7 @@ def test_a_bias_follows_the_error_by_hand() -> None:
     assert bias.values.tolist() == [6 * 256 // 3, -(6 * 256 // 4 // 2), 0]
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 400))
 def test_a_bias_stays_within_the_logits_and_approaches_the_truth(seed: int, weight: int) -> None:
     draw = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from neuralcipher.coding.weights import step_exponent, step_size, weights_from_b
 from neuralcipher.errors import LimitError, NeuralCipherError, PayloadDamagedError
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**60)))
 def test_varints_round_trip(values):
     reader = FieldReader(b"".join(map(pack_varint, values)), "test")
@@ -53,6 +54,7 @@ def test_messages_round_trip(seed, count, contexts, alphabet):
         assert np.array_equal(decoder.read_escapes(len(plain)), plain)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_decode(data):
     tables = np.array([[1, 7, 2], [100, 1, 1]])
@@ -74,6 +76,7 @@ def test_weights_round_trip_within_half_a_step(seed, bits, scale):
         assert float((tensor - other).abs().max()) <= step_size(exponent) * 0.5001
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_weights_from_any_bytes(data):
     try:

@@ -188,6 +188,7 @@ def read_field(reader: FieldReader, kind: str) -> int | bytes:
     return value
 
 
+@settings(deadline=None)
 @given(st.lists(fields, min_size=1), st.data())
 def test_fields_come_back_and_every_cut_is_noticed(script: list[tuple[str, int | bytes]], data: st.DataObject) -> None:
     packed = b"".join(pack_field(kind, value) for kind, value in script)

@@ -61,6 +61,7 @@ def test_a_small_lattice_by_hand() -> None:
     assert sorted(edges.near[:, at].tolist()) == [0, 2, 4, 4]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5000, 5000), min_size=4, max_size=4))
 def test_between_is_the_mean_of_the_middle_two(values: list[int]) -> None:
     low, second, third, high = sorted(values)
@@ -112,6 +113,7 @@ def test_every_integer_comes_back() -> None:
     assert np.array_equal(read[0], values)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20))
 def test_integers_out_of_range_are_clipped_and_the_writer_knows(values: list[int]) -> None:
     written, read = code([(np.zeros(len(values), dtype=np.int64), np.array(values))])

@@ -125,6 +125,7 @@ def test_bands_hold_every_coefficient_once() -> None:
     assert sorted(places) == [(plane, k) for plane in range(COLOURS) for k in range(COEFFICIENTS)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1))
 def test_magnitudes_enter_as_exact_logarithms(values: list[int]) -> None:
     """floor(16 log2(1 + x)) = n means 2**n <= (1 + x)**16 < 2**(n + 1)."""

@@ -157,6 +157,7 @@ def test_expected_motion_is_taken_from_either_side() -> None:
     assert not expected(CodedFrame(3, 3, 2, 4), strangers, (2, 2)).any()
 
 
+@settings(deadline=None)
 @given(st.integers(-FIELD_LIMIT, FIELD_LIMIT), st.integers(2, 64), st.data())
 def test_expected_motion_is_rounded_and_stays_in_range(motion: int, length: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(1, length - 1))

@@ -107,12 +107,14 @@ def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, pla
     assert all(tuning not in (Tuning(), Tuning(planned)) for tuning in made)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 16), st.floats(0.3, 3))
 def test_the_more_depends_on_a_frame_the_less_its_bits_are_spared(length: int, most: int, cascade: float) -> None:
     tuning = Tuning(cascade=cascade)
     weights = [tuning.rate_weight(level, min(length, most)) for level in range(6)]
     assert weights == sorted(weights)
-    assert all(0 < weight < 20 for weight in weights)
+    assert weights[0] > 0
+    assert weights[-1] <= weights[0] * 14**cascade * 1.001
     assert Tuning(cascade=0.0).rate_weight(5, length) == pytest.approx(tuning.rate_weight(0, length))
 
 

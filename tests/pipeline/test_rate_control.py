@@ -192,15 +192,20 @@ def test_segments_that_use_their_shares_fill_the_file_to_the_size(lengths, room,
     plan = SizePlan(target_bytes, metadata, sound_bytes, "chacha20", "latent")
     file = io.BytesIO()
     writer = BundleWriter.create_bare(file, key) if bare else BundleWriter.create_sealed(file, [key])
+    shares = []
     for number, length in enumerate(lengths):
         share = plan.share(writer, number, lengths[number:], 33)
+        shares.append(share)
         writer.add_section(SECTION_GENERATOR, number, bytes(33), name="chacha20")
         writer.add_section(SECTION_FLOW, number, bytes(share), name="latent", frames=length)
     if sound_bytes:
         writer.add_section(SECTION_AUDIO, 0, bytes(sound_bytes))
     writer.finish(metadata)
     size = len(file.getvalue())
-    assert target_bytes - 40 - 12 * len(lengths) <= size <= target_bytes
+    spare = 40 + 12 * len(lengths)  # lengths in the directory that turn out shorter than planned
+    assert target_bytes - spare <= size <= target_bytes
+    for share, length in zip(shares, lengths, strict=True):
+        assert share == pytest.approx(sum(shares) * length / sum(lengths), abs=spare)
 
 
 @pytest.mark.parametrize("number", [0, 2])
