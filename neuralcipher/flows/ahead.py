@@ -12,9 +12,14 @@ Item = TypeVar("Item")
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
     """The same items; the next one is made in a thread while this one is used."""
     source = iter(items)
-    end = object()
     with ThreadPoolExecutor(max_workers=1) as worker:
-        pending = worker.submit(next, source, end)
-        while (item := pending.result()) is not end:
-            pending = worker.submit(next, source, end)
-            yield item  # type: ignore[misc]
+        pending = worker.submit(_take, source)
+        while (taken := pending.result()) is not None:
+            pending = worker.submit(_take, source)
+            yield taken[0]
+
+
+def _take(source: Iterator[Item]) -> tuple[Item] | None:
+    for item in source:
+        return (item,)
+    return None
