@@ -99,13 +99,16 @@ def test_remask_moves_a_section_to_another_keystream() -> None:
         LatentFlow.remask(section, keys(1)(shape), keys(4)((1, 4, 8)))
 
 
-def test_only_shape_and_plan_are_stored_in_clear() -> None:
-    """Two videos of one shape and plan, under one keystream: up to the lengths, their sections begin alike."""
-    one, other = parse(scenes_section()), parse(fitted(scenes().flip(3)))
-    assert (one.height, one.width, one.plan) == (other.height, other.width, other.plan)
-    clear = len(one.to_bytes()) - sum(map(len, one.messages))
-    bits = np.unpackbits(np.frombuffer(scenes_section()[clear:], np.uint8))
-    assert abs(bits.mean() - 0.5) < 4 * 0.5 / len(bits) ** 0.5  # four standard deviations of fair coins
+def test_only_shape_plan_and_lengths_are_stored_in_clear() -> None:
+    """One video under two keystreams: all the rest differs, in about 255 of 256 bytes."""
+    one, other = scenes_section(), fitted(scenes(), seed=2)
+    messages = parse(one).messages
+    clear = len(one) - sum(map(len, messages))
+    assert one[:clear] == other[:clear]
+    assert clear == 9 + 1 + len(parse(one).plan) + sum(1 + (len(message) > 127) for message in messages)
+    for message, masked in zip(messages, parse(other).messages, strict=True):
+        equal = sum(a == b for a, b in zip(message, masked, strict=True))
+        assert equal <= 2 + len(message) // 20
 
 
 MAKERS: list[Callable[[], LatentFlow | AutoencoderFlow]] = [
@@ -160,7 +163,7 @@ def test_options_out_of_range(config: type[Any], field: str, value: int) -> None
 
 
 @pytest.mark.parametrize(("flow", "make"), [(LatentFlow, scenes_section), (AutoencoderFlow, autoencoder_section)])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_damaged_sections_never_crash(flow: Flow, make: Callable[[], bytes], data: st.DataObject) -> None:
     section = bytearray(make())
@@ -168,7 +171,8 @@ def test_damaged_sections_never_crash(flow: Flow, make: Callable[[], bytes], dat
         section = section[: data.draw(st.integers(0, len(section) - 1))]
     for _ in range(data.draw(st.integers(0, 4))):
         if section:
-            section[data.draw(st.integers(0, len(section) - 1))] ^= data.draw(st.integers(1, 255))
+            where = st.integers(0, min(20, len(section) - 1)) | st.integers(0, len(section) - 1)  # often the header
+            section[data.draw(where)] ^= data.draw(st.integers(1, 255))
     try:
         shape = flow.latent_shape(bytes(section))
         if np.prod(shape) < 1 << 16:

@@ -76,6 +76,23 @@ def test_integers_of_a_wrong_key_do_not_either(monkeypatch: pytest.MonkeyPatch) 
     assert not same(one, integers(monkeypatch))
 
 
+def test_only_the_frames_that_are_needed_are_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first frame alone, and a frame of the second scene without the first one."""
+    made: list[int] = []
+    finish = Synthesis.finish
+
+    def counted(self: Synthesis, stored: FrameLatents, prediction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        made.append(stored.frame.index)
+        return finish(self, stored, prediction)
+
+    monkeypatch.setattr(Synthesis, "finish", counted)
+    render(LatentFlow, scenes_section(), 1, 0, 1)
+    assert made == [0]
+    made.clear()
+    render(LatentFlow, scenes_section(), 1, 6, 7)
+    assert made == [6]
+
+
 def test_decoding_asks_for_no_logarithm(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("float code lengths are for the encoder only")

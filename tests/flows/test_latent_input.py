@@ -107,7 +107,9 @@ def test_frames_may_be_laid_out_in_any_way() -> None:
 def test_progress_runs_from_the_first_frame_to_the_end() -> None:
     reports: list[FitProgress] = []
     small = context(progress=reports.append)
-    LatentFlow(LatentConfig(steps=10)).fit(panning(3, 16, 16, 1), keys(1), small)
+    section = LatentFlow(LatentConfig(steps=10)).fit(panning(3, 16, 16, 1), keys(1), small)
+    coding = [report for report in reports if report.step == 0]
+    assert len(coding) > len(parse(section).plan)  # one report a group, and one before training
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
     assert all(0 <= fraction <= 1 for fraction in fractions)

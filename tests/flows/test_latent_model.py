@@ -141,6 +141,9 @@ def test_a_shifted_field_by_hand() -> None:
     assert shifted(field, right)[0].tolist() == [[1, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]]
     half = np.full((2, 3, 4), 15)  # below half a block: nowhere
     assert np.array_equal(shifted(field, half), field)
+    half[1] = 16  # half a block, to the right but not down
+    half[0] = -16  # halves are rounded up
+    assert np.array_equal(shifted(field, half), shifted(field, right))
     up = np.zeros((2, 3, 4), dtype=np.int64)
     up[0] = -17  # above half a block
     assert shifted(field, up)[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]

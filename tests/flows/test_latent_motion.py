@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.coding.bits import BitReader, BitWriter
@@ -83,6 +83,8 @@ def test_motion_comes_back(
 
 @settings(max_examples=60, deadline=None)
 @cases
+@example(seed=0, level=1, count=1, rows=2, columns=5, reach=FIELD_LIMIT, guess_reach=0)
+@example(seed=3, level=3, count=2, rows=5, columns=5, reach=FIELD_LIMIT, guess_reach=FIELD_LIMIT)
 def test_what_is_used_is_kept_exactly(
     seed: int, level: int, count: int, rows: int, columns: int, reach: int, guess_reach: int
 ) -> None:
@@ -100,6 +102,29 @@ def test_what_is_used_is_kept_exactly(
             for reference, used in enumerate(USES[int(found.mode[y, x])]):
                 if used:
                     assert found.vectors[reference, :, y, x].tolist() == asked.vectors[reference, :, b, a].tolist()
+
+
+class Coins:
+    """A channel that reads any bits at all."""
+
+    def __init__(self, seed: int) -> None:
+        self._draw = np.random.default_rng(seed)
+
+    def code(self, probabilities: IntArray, bits: IntArray | None) -> IntArray:
+        return self._draw.integers(0, 2, len(probabilities))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 3))
+@example(1, 1, 1)
+@example(2, 2, 3)
+def test_any_bits_are_motion_within_the_limit(seed: int, level: int, count: int) -> None:
+    frames = batch(level, count)
+    draw = np.random.default_rng(seed)
+    guesses = [draw.integers(-FIELD_LIMIT, FIELD_LIMIT + 1, (2, 2, 16, 16)) for _ in frames]
+    for motion in MotionCoder(EntropyModel(), Coins(seed)).code(frames, guesses, None):
+        assert np.abs(motion.vectors).max() <= FIELD_LIMIT
+        assert motion.split.any()
 
 
 @settings(max_examples=40, deadline=None)

@@ -62,6 +62,11 @@ def test_darkness_is_no_cut() -> None:
     assert key_frames(plan(torch.zeros(9, 3, 48, 64, dtype=torch.uint8))) == [0]
 
 
+def test_faint_noise_is_no_cut() -> None:
+    """Grey levels 0 and 1 at random: no flow predicts them, and none needs to."""
+    assert key_frames(plan(noise(5, 48, 64) % 2)) == [0]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (31, 40), (32, 32), (33, 481), (40, 700), (700, 33)])
 def test_every_size_has_flow_and_a_plan(size: tuple[int, int]) -> None:
     frames = noise(3, *size)

@@ -136,6 +136,16 @@ def test_fields_out_of_range(offset: int, layout: str, value: int, error: type[E
         parse(bytes(data))
 
 
+@pytest.mark.parametrize(
+    "plan", [b"\x01", b"\x04\x81", b"\x82", b"\x81\x02\x00", b"\x81\x41", b"\x81\x02\x80", b"\x81\xff"]
+)
+def test_groups_that_are_none_are_damage_even_where_they_add_up(plan: bytes) -> None:
+    section = LatentSection(8, 8, plan, (b"head", *(b"x" for _ in plan)))
+    assert section.to_bytes()[1:5] == struct.pack("<I", count_frames(plan))
+    with pytest.raises(PayloadDamagedError, match="groups"):
+        parse(section.to_bytes())
+
+
 def test_a_message_above_the_limit() -> None:
     head = GOOD.to_bytes()[:14]
     with pytest.raises(LimitError):

@@ -72,6 +72,12 @@ def test_changes_that_cost_more_than_they_repair_are_not_stored() -> None:
     assert fit(tinted(), 30, message_bits=64)[1] is None
 
 
+def test_training_that_takes_changes_for_free_is_checked_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_price", lambda delta: 0 * delta.sum())
+    assert fit(tinted(), 60, message_bits=64)[1] is None
+    assert fit(tinted(), 60)[1] is not None
+
+
 def test_the_same_seed_gives_the_same_changes() -> None:
     assert same(fit(tinted(), 12), fit(tinted(), 12))
 
