@@ -25,14 +25,15 @@ import numpy as np
 import torch
 from clips import load_frames, parse_clip
 from torch import Tensor
-from torch.nn import functional as F
 
 from neuralcipher.coding.bits import AdaptiveBias
 from neuralcipher.flows.latent import encoding, features, history, model, motion, rate, residual, search, synthesis
 from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
+from neuralcipher.flows.latent.fitting import on_axes
+from neuralcipher.flows.latent.network import repair_network, shipped_weights
 from neuralcipher.flows.latent.training import MIX, RepairInputs, errors_with
 from neuralcipher.flows.latent.transform import Colour
-from neuralcipher.flows.latent.warp import BLOCK, SQUARE, Reference
+from neuralcipher.flows.latent.warp import BLOCK, Reference
 
 Switch = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -107,8 +108,7 @@ TUNINGS = {
 def attempt(pictures: Tensor, quality: int, tuning: Tuning | None = None) -> tuple[Attempt, RepairInputs]:
     pixels = pictures[::4].permute(0, 2, 3, 1).reshape(-1, 3)[::7].float() / 255
     height, width = pictures.shape[2:]
-    truth = Colour.fit(pixels).apply(pictures)
-    truth = F.pad(truth, (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
+    truth = on_axes(pictures, Colour.fit(pixels))
     made = SegmentEncoder(truth, pictures, torch.device("cpu")).encode(quality, lambda *_: None, tuning)
     return made, rate.repair_inputs(made, truth, (height, width), quality)
 
@@ -131,7 +131,7 @@ def main() -> None:
         base, inputs = attempt(pictures, arguments.quality)
         base_error = math.fsum(base.error)
         cells = table.setdefault(text, {"bytes": base.size_bytes})
-        network = rate.shipped_network(torch.device("cpu"))
+        network = repair_network(shipped_weights(), torch.device("cpu"))
         plain, repaired = (sum(errors_with(n, inputs, torch.device("cpu"))) for n in (None, network))
         cells["repair by the network as it ships"] = 100 * (plain / repaired) ** (1 / MIX)
         for name, switch in SWITCHES.items():

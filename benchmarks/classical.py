@@ -139,26 +139,22 @@ def without_text(packet: bytes, codec: str) -> bytes:
 
 def _to_yuv(reformatter: VideoReformatter, picture: Picture) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return reformatter.reformat(
-        frame,
-        format="yuv420p",
-        src_colorspace=Colorspace.ITU601,
-        dst_colorspace=Colorspace.ITU601,
-        interpolation=_FLAGS,
-        src_color_range=_FULL,
-        dst_color_range=_LIMITED,
-    )
+    return _converted(reformatter, frame, "yuv420p", _FULL, _LIMITED)
 
 
 def _to_rgb(reformatter: VideoReformatter, frame: av.VideoFrame) -> Picture:
-    converted: Any = reformatter.reformat(
+    picture: Picture = _converted(reformatter, frame, "rgb24", _LIMITED, _FULL).to_ndarray()
+    return picture
+
+
+def _converted(reformatter: VideoReformatter, frame: av.VideoFrame, layout: str, source: Any, target: Any) -> Any:
+    """The frame in another pixel format, between the colour ranges `source` and `target`."""
+    return reformatter.reformat(
         frame,
-        format="rgb24",
+        format=layout,
         src_colorspace=Colorspace.ITU601,
         dst_colorspace=Colorspace.ITU601,
         interpolation=_FLAGS,
-        src_color_range=_LIMITED,
-        dst_color_range=_FULL,
+        src_color_range=source,
+        dst_color_range=target,
     )
-    picture: Picture = converted.to_ndarray()
-    return picture

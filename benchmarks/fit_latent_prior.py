@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from neuralcipher.coding.bits import AdaptiveBits
 from neuralcipher.flows.latent import encoding, model, network, residual
 from neuralcipher.flows.latent.features import BANDS
+from neuralcipher.flows.latent.fitting import on_axes
 from neuralcipher.flows.latent.transform import Colour
 
 OUTPUT = Path(__file__).parents[1] / "neuralcipher" / "data" / "latent_prior.bin"
@@ -122,8 +123,7 @@ def record(clips: list[str]) -> Recorder:
     for clip in clips:
         pictures, qualities = read_clip(clip)
         colour = Colour.fit(pictures.permute(0, 2, 3, 1).reshape(-1, 3)[::29].float() / 255)
-        height, width = pictures.shape[2:]
-        frames = F.pad(colour.apply(pictures), (0, -width % 16, 0, -height % 16), mode="replicate").contiguous()
+        frames = on_axes(pictures, colour)
         encoder = encoding.SegmentEncoder(frames, pictures, torch.device("cpu"))
         for quality in qualities:
             attempt = encoder.encode(quality, lambda *_: None)
@@ -182,9 +182,9 @@ def train(network: Trainable, features: np.ndarray, outcome: np.ndarray, loss, s
         return loss(network(x[:, held].float()), y[:, held]).mean().item() if len(held) else 0.0
 
 
-def integers(network: Trainable) -> list[np.ndarray]:
-    scales = [model._FIRST_SCALE, 256, model._SECOND_SCALE, 256]
-    parts = zip(network.parameters(), scales, strict=True)
+def integers(networks: list[Trainable]) -> list[np.ndarray]:
+    parameters = [p for network in networks for p in network.parameters()]
+    parts = zip(parameters, (scale for _, scale in model.network_shapes()), strict=True)
     return [np.clip(np.rint(p.detach().numpy() * s), -32767, 32767).astype("<i2") for p, s in parts]
 
 
@@ -246,7 +246,7 @@ def main() -> None:
     weights = np.concatenate([p.detach().numpy().astype("<f2").reshape(-1) for p in repair.parameters()])
     NETWORK.write_bytes(weights.tobytes())
     networks = []
-    sizes = model._sizes()
+    sizes = model.network_sizes()
     features, outcome = joined(recorder.skip, 0)
     networks.append(Trainable(*sizes[0]))
     bits = train(networks[-1], features[None], outcome[None], flag_bits, arguments.steps)
@@ -259,7 +259,7 @@ def main() -> None:
         networks.append(Trainable(*sizes[2 + 2 * band]))
         level = train(networks[-1], features, outcome, level_bits, arguments.steps)
         print(f"band {band}: flags {flag:.4f}, levels {level:.4f} bits each", flush=True)
-    arrays = b"".join(part.tobytes() for network in networks for part in integers(network))
+    arrays = b"".join(part.tobytes() for part in integers(networks))
     OUTPUT.write_bytes(arrays + prior_counts(recorder.fields).tobytes() + prior_counts(recorder.modes).tobytes())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -130,6 +129,8 @@ def parse_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a size", hint="write bytes, such as 500000, 500k, 1.5M or 300KiB")
+    from fractions import Fraction  # here, since --help does without
+
     return int(Fraction(match[1]) * _UNITS[(match[2] or "").lower()])
 
 

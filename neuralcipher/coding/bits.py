@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuralcipher.coding.entropy import IntArray, MessageDecoder, MessageEncoder
+from neuralcipher.coding.entropy import ONE, IntArray, MessageDecoder, MessageEncoder
 
-ONE = 1 << 16
 LOGIT_SCALE = 256  # logits are integers in units of 1/256 nat
 LOGIT_LIMIT = 2047
 _HALVE_AT = 255
@@ -64,6 +63,11 @@ def cost_bits(logits: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32
 def _cost_table() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     p = probability_table() / ONE
     return (-np.log2(1 - p)).astype(np.float32), (-np.log2(p)).astype(np.float32)
+
+
+def even(count: int) -> IntArray:
+    """Probabilities of `count` bits that are as likely 0 as 1."""
+    return np.full(count, ONE // 2, dtype=np.int64)
 
 
 class BitChannel(Protocol):

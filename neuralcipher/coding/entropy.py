@@ -20,7 +20,7 @@ _Symbols = constriction.stream.model.Categorical(perfect=False)
 _Bits = constriction.stream.model.Bernoulli(perfect=False)
 _Uniform = constriction.stream.model.Uniform
 ESCAPE_RANGE = 1 << 16
-_ONE = 1 << 16
+ONE = 1 << 16  # probabilities of bits are integers in units of 2**-16
 _FULL_STATE = (0x9E3779B9, 0x7F4A7C15)  # any two words: they lie at the bottom of the stack
 _PIECE = 1 << 13
 
@@ -55,7 +55,7 @@ class MessageEncoder:
     def add_bits(self, bits: IntArray, probabilities: IntArray) -> None:
         """Add bits (n,), each with its own probability of a 1, an integer 1..65535 in units of 2**-16."""
         if len(bits):
-            self._put(bits, _Bits, probabilities / _ONE)
+            self._put(bits, _Bits, probabilities / ONE)
 
     def add_escapes(self, values: IntArray) -> None:
         """Add values (n,) in 0..65535, each as 16 plain bits."""
@@ -99,7 +99,7 @@ class MessageDecoder:
         """Read one bit per probability (n,); the mirror of `MessageEncoder.add_bits`."""
         if not len(probabilities):
             return np.zeros(0, dtype=np.int64)
-        return np.asarray(self._coder.decode(_Bits, probabilities / _ONE)).astype(np.int64)
+        return np.asarray(self._coder.decode(_Bits, probabilities / ONE)).astype(np.int64)
 
     def read_escapes(self, count: int) -> IntArray:
         """Read `count` values in 0..65535."""

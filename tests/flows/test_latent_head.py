@@ -6,10 +6,11 @@ import struct
 
 import numpy as np
 import torch
+from flow_parts import CPU
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralcipher.flows.latent.head import MAX_QUALITY, Changes, Head, changes_bits, grid_step
+from neuralcipher.flows.latent.head import MAX_QUALITY, Changes, Head, changes_bytes, grid_step
 from neuralcipher.flows.latent.network import shipped_weights
 from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
 
@@ -61,7 +62,7 @@ def test_any_bytes_are_a_head_with_a_network_that_runs(data: bytes, spare: bytes
     if head.changes is not None:
         assert [level.shape for level in head.changes.levels] == SHAPES
         assert all(int(level.abs().max()) <= 4095 for level in head.changes.levels)
-    network = head.network()
+    network = head.network(CPU)
     assert (network is not None) == head.repairs
     if network is not None:
         frame = torch.zeros(1, 3, 4, 4)
@@ -74,7 +75,7 @@ def test_the_network_is_what_shipped_plus_the_changes() -> None:
     levels = [torch.zeros(shape, dtype=torch.int64) for shape in SHAPES]
     levels[2].reshape(-1)[3] = -7
     head = Head(Colour((0,) * 12), 0, True, Changes((4,) * len(SHAPES), tuple(levels)))
-    network = head.network()
+    network = head.network(CPU)
     assert network is not None
     found = [p.detach() for p in network.parameters()]
     for number, (weight, shipped) in enumerate(zip(found, shipped_weights(), strict=True)):
@@ -82,7 +83,7 @@ def test_the_network_is_what_shipped_plus_the_changes() -> None:
         if number == 2:
             expected.reshape(-1)[3] -= 7 * 0.125  # 0.5 * 2**(-4 / 2)
         torch.testing.assert_close(weight, expected, rtol=0, atol=1e-7)
-    plain = Head(Colour((0,) * 12), 0, True, None).network()
+    plain = Head(Colour((0,) * 12), 0, True, None).network(CPU)
     assert plain is not None
     assert all(torch.equal(p, s) for p, s in zip(plain.parameters(), shipped_weights(), strict=True))
 
@@ -96,8 +97,8 @@ def test_no_change_is_nearly_free_and_many_are_not() -> None:
     draw = torch.Generator().manual_seed(1)
     some = Changes((13,) * len(SHAPES), tuple(torch.randint(-8, 9, shape, generator=draw) for shape in SHAPES))
     count = sum(shape.numel() for shape in SHAPES)
-    assert changes_bits(none) < 0.1 * count
-    assert changes_bits(some) > count * np.log2(17)  # of 17 values that are equally likely
-    assert changes_bits(some) < 2 * count * np.log2(17)
+    assert changes_bytes(none) < 0.1 * count
+    assert changes_bytes(some) > count * np.log2(17)  # of 17 values that are equally likely
+    assert changes_bytes(some) < 2 * count * np.log2(17)
     plain, changed = (len(Head(Colour((0,) * 12), 0, True, c).to_bytes()) for c in (None, some))
-    assert 8 * (changed - plain) == changes_bits(some)
+    assert 8 * (changed - plain) == changes_bytes(some)

@@ -63,16 +63,24 @@ cases = given(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@cases
-def test_motion_comes_back(
+def drawn(
     seed: int, level: int, count: int, rows: int, columns: int, reach: int, guess_reach: int
-) -> None:
+) -> tuple[list[CodedFrame], list[IntArray], list[Motion]]:
+    """Frames of one level, and a random guess and motion for each."""
     draw = np.random.default_rng(seed)
     frames = batch(level, count)
     grid = 2 * rows, 2 * columns
     guesses = [draw.integers(-guess_reach, guess_reach + 1, (2, 2, *grid)) for _ in frames]
     motions = [random_motion(draw, *grid, reach) for _ in frames]
+    return frames, guesses, motions
+
+
+@settings(max_examples=60, deadline=None)
+@cases
+def test_motion_comes_back(
+    seed: int, level: int, count: int, rows: int, columns: int, reach: int, guess_reach: int
+) -> None:
+    frames, guesses, motions = drawn(seed, level, count, rows, columns, reach, guess_reach)
     coded, data = write(frames, guesses, motions)
     assert all(same(*pair) for pair in zip(coded, read(frames, guesses, data), strict=True))
     # what was coded is its own canonical form: coded again, it gives the same bytes
@@ -88,14 +96,10 @@ def test_motion_comes_back(
 def test_what_is_used_is_kept_exactly(
     seed: int, level: int, count: int, rows: int, columns: int, reach: int, guess_reach: int
 ) -> None:
-    draw = np.random.default_rng(seed)
-    frames = batch(level, count)
-    grid = 2 * rows, 2 * columns
-    guesses = [draw.integers(-guess_reach, guess_reach + 1, (2, 2, *grid)) for _ in frames]
-    motions = [random_motion(draw, *grid, reach) for _ in frames]
+    frames, guesses, motions = drawn(seed, level, count, rows, columns, reach, guess_reach)
     for asked, found in zip(motions, write(frames, guesses, motions)[0], strict=True):
         assert np.array_equal(found.split, asked.split)
-        for y, x in np.ndindex(grid):
+        for y, x in np.ndindex(2 * rows, 2 * columns):
             # of a square that is not split, its first block counts
             b, a = (y, x) if asked.split[y // 2, x // 2] else (y // 2 * 2, x // 2 * 2)
             assert found.mode[y, x] == asked.mode[b, a]

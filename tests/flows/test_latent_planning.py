@@ -17,7 +17,7 @@ STEP = 0.05
 
 
 def plan(frames: torch.Tensor, step: float = STEP) -> bytes:
-    return Planner(OpticalFlow(frames), len(frames), step).plan()
+    return Planner(OpticalFlow(frames), len(frames)).plan(step)
 
 
 def key_frames(data: bytes) -> list[int]:

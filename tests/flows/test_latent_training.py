@@ -45,7 +45,7 @@ def fit(inputs: RepairInputs, steps: int, message_bits: int = FREE) -> tuple[boo
 def error(inputs: RepairInputs, repairs: bool, changes: Changes | None) -> float:
     """Of what an opener sees: the changes as they are stored and read back."""
     head = Head(Colour((0,) * 12), 60, repairs, changes)
-    return float(np.mean(errors_with(Head.from_bytes(head.to_bytes(), b"").network(), inputs, CPU)))
+    return float(np.mean(errors_with(Head.from_bytes(head.to_bytes(), b"").network(CPU), inputs, CPU)))
 
 
 def same(one: tuple[bool, Changes | None], other: tuple[bool, Changes | None]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +79,7 @@ class SegmentEncoder:
         """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8."""
         self._frames = frames
         self._flow = OpticalFlow(pictures)
+        self._planner = Planner(self._flow, len(frames))
         self._device = device
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}
@@ -86,15 +87,14 @@ class SegmentEncoder:
     def encode(self, quality: int, report: AttemptCallback, tuning: Tuning | None = None) -> Attempt:
         """Code every group at a quality 0..100."""
         tuning = tuning or Tuning()
-        plan = Planner(self._flow, len(self._frames), step_size(quality, ANCHOR_LEVEL)).plan(tuning.length)
+        plan = self._planner.plan(step_size(quality, ANCHOR_LEVEL), tuning.length)
         run = _Run(self._frames, quality, tuning, self._device, plan, self._size)
-        coding_order = groups(plan)
-        for number, group in enumerate(coding_order):
+        for group in groups(plan):
             encoder = MessageEncoder(full=True)
             for batch in group.batches:
                 run.batch(batch, group.stop - group.start, BitWriter(encoder), self._find)
             run.attempt.messages.append(encoder.to_bytes())
-            run.forget({i for later in coding_order[number + 1 :] for i in later.references()})
+            run.forget(group.keep)
             pixels = group.stop * 3 * self._size[0] * self._size[1]
             report(group.stop, math.fsum(run.attempt.error[: group.stop]) / pixels, run.attempt.size_bytes)
         return run.attempt
@@ -107,7 +107,7 @@ class SegmentEncoder:
         pair = (frame.first, frame.second)
         thorough = (frame.index, frame.first) not in self._starts
         starts = [[torch.zeros_like(guess[0]), self._start(frame.index, i, history.grid)] for i in pair]
-        luma = {i: synthesis.luma(i) for i in pair}
+        luma = {i: synthesis.reference(i).luma() for i in pair}
         search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price)
         found = search.find([luma[i] for i in pair], starts, guess, thorough)
         for number, i in enumerate(pair):
@@ -162,7 +162,7 @@ class _Run:
         for latents, prediction in zip(stored, predictions, strict=True):
             self._keep(latents, prediction)
 
-    def forget(self, keep: set[int]) -> None:
+    def forget(self, keep: Set[int]) -> None:
         """Drop what no later frame refers to."""
         self._history.forget(keep)
         self._synthesis.forget(keep)

@@ -121,8 +121,8 @@ class Blocks:
     column: IntArray
     flat: IntArray
 
-    def subset(self, keep: BoolArray) -> Blocks:
-        """Those where `keep` (n,) holds."""
+    def subset(self, keep: BoolArray | IntArray) -> Blocks:
+        """Those where `keep` (n,) holds, or those at the indices `keep`."""
         return Blocks(self.frame[keep], self.row[keep], self.column[keep], self.flat[keep])
 
 

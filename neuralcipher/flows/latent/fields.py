@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from neuralcipher.coding.bits import ONE, AdaptiveBits, BitChannel
+from neuralcipher.coding.bits import AdaptiveBits, BitChannel, even
 from neuralcipher.coding.entropy import IntArray
 
 FIELD_LIMIT = 1 << 11
@@ -107,7 +107,7 @@ def code_integers(channel: BitChannel, bits: AdaptiveBits, rows: IntArray, value
         return coded
     base = base[nonzero]
     known = None if values is None else values[nonzero]
-    negative = channel.code(_even(len(base)), None if known is None else (known < 0).astype(np.int64))
+    negative = channel.code(even(len(base)), None if known is None else (known < 0).astype(np.int64))
     size = None if known is None else np.minimum(np.abs(known), (1 << MAX_PREFIX) - 1)
     wanted = None if size is None else np.frexp(size)[1].astype(np.int64) - 1  # floor(log2), exact
     length, open_ = np.zeros(len(base), dtype=np.int64), np.arange(len(base))
@@ -122,10 +122,6 @@ def code_integers(channel: BitChannel, bits: AdaptiveBits, rows: IntArray, value
         first, later = np.flatnonzero(length == place + 1), np.flatnonzero(length > place + 1)
         leading, trailing = (None, None) if size is None else (size[first] >> place & 1, size[later] >> place & 1)
         found[first] |= bits.code(channel, base[first] + _SUFFIX + place, leading) << place
-        found[later] |= channel.code(_even(len(later)), trailing) << place
+        found[later] |= channel.code(even(len(later)), trailing) << place
     coded[nonzero] = np.where(negative == 1, -found, found)
     return coded
-
-
-def _even(count: int) -> IntArray:
-    return np.full(count, ONE // 2, dtype=np.int64)

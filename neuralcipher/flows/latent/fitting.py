@@ -26,7 +26,7 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
     clock = _Clock(context.budget_s, config.steps)
     height, width = frames.shape[2:]
     colour = Colour.fit(_sample_pixels(frames))
-    truth = F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
+    truth = on_axes(frames, colour)
     encoder = SegmentEncoder(truth, frames, context.device)
 
     def coding(done: int, error: float, size_bytes: int) -> None:
@@ -44,6 +44,12 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
     inputs = rate.repair_inputs(attempt, truth, (height, width), quality)
     head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, clock, context)
     return LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
+
+
+def on_axes(frames: Tensor, colour: Colour) -> Tensor:
+    """Frames (N, 3, H, W) uint8 on colour axes, float32, repeated at their edges to whole squares."""
+    height, width = frames.shape[2:]
+    return F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
 
 
 def _repaired(head: Head, inputs: RepairInputs, size_bytes: int, clock: _Clock, context: FitContext) -> Head:

@@ -12,13 +12,11 @@ from neuralcipher.coding.entropy import MessageDecoder
 from neuralcipher.errors import ShapeError
 from neuralcipher.flows.ahead import one_ahead
 from neuralcipher.flows.base import FitContext, KeystreamFactory
-from neuralcipher.flows.device import place
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
 from neuralcipher.flows.latent.model import EntropyModel
-from neuralcipher.flows.latent.network import RepairNetwork
 from neuralcipher.flows.latent.structure import Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
@@ -65,19 +63,17 @@ class LatentFlow:
         stop = parsed.frames if stop is None else min(stop, parsed.frames)
         head = Head.from_bytes(*parsed.unmask(0, keystream))
         shown = _Shown(head, parsed, device)
-        plan = groups(parsed.plan)
+        plan = [group for group in groups(parsed.plan) if group.start < stop]
         first = max((group.start for group in plan if group.is_key and group.start <= start), default=0)
         synthesis = Synthesis(head.quality, device)
         for group, latents in one_ahead(_decode(parsed, plan, keystream, head.quality)):
-            if group.start >= stop:
-                return
             if group.start < first:  # its latents are needed, its pictures are not
                 continue
             done: dict[int, tuple[Tensor, Tensor, int]] = {}
             for frame in latents:
                 decoded, residual = synthesis.finish(frame, synthesis.predict(frame.frame, frame.motion))
                 done[frame.frame.index] = decoded, residual, frame.frame.level
-            synthesis.forget(_needed_after(group, plan))
+            synthesis.forget(group.keep)
             yield from shown.pictures([done[i] for i in range(max(start, group.start), min(stop, group.stop))])
 
     @classmethod
@@ -98,12 +94,8 @@ def _decode(
         found: list[FrameLatents] = []
         for batch in group.batches:
             found += read_batch(batch, history, model, channel, quality)
-        history.forget(_needed_after(group, plan))
+        history.forget(group.keep)
         yield group, found
-
-
-def _needed_after(group: Group, plan: Sequence[Group]) -> set[int]:
-    return {i for later in plan if later.start >= group.stop for i in later.references()}
 
 
 class _Shown:
@@ -112,9 +104,7 @@ class _Shown:
     def __init__(self, head: Head, parsed: stored.LatentSection, device: torch.device) -> None:
         self._colour, self._quality = head.colour, head.quality
         self._size = parsed.height, parsed.width
-        self._network: RepairNetwork | None = head.network()
-        if self._network is not None:
-            place(self._network, device)
+        self._network = head.network(device)
 
     def pictures(self, frames: Sequence[tuple[Tensor, Tensor, int]]) -> Iterator[Tensor]:
         """(3, H, W) uint8 of (decoded, residual, level)."""

@@ -6,17 +6,16 @@ All of it is masked like the frames, so that nothing that is stored in clear dep
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.coding.bits import ONE, AdaptiveBits, BitChannel, BitReader, BitWriter
+from neuralcipher.coding.bits import AdaptiveBits, BitChannel, BitReader, BitWriter, even
 from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
 from neuralcipher.flows.latent.fields import PER_CONTEXT, code_integers
-from neuralcipher.flows.latent.network import RepairNetwork, shipped_weights
+from neuralcipher.flows.latent.network import RepairNetwork, repair_network, shipped_weights
 from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
 
 MAX_QUALITY = 100
@@ -25,6 +24,7 @@ _REPAIRS, _CHANGED = 1, 2
 _STEP_BITS = 4
 _STEPS_PER_OCTAVE = 2
 _COARSEST_STEP = 0.5
+_PIECE = 64  # weights coded at once: adaptation waits for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,7 @@ class Head:
         """24 bytes of colour, one of quality, one of flags; then, if any, the coded changes."""
         flags = (_REPAIRS if self.repairs else 0) | (_CHANGED if self.changes else 0)
         data = self.colour.to_bytes() + struct.pack("<BB", self.quality, flags)
-        if self.changes is None:
-            return data
-        encoder = MessageEncoder(full=True)
-        _code(BitWriter(encoder), self.changes)
-        return data + encoder.to_bytes()
+        return data if self.changes is None else data + changes_bytes(self.changes)
 
     @classmethod
     def from_bytes(cls, data: bytes, spare: bytes) -> Head:
@@ -69,20 +65,11 @@ class Head:
             changes = _code(BitReader(MessageDecoder(data[_PREFIX_BYTES:], spare)), None)
         return cls(Colour.from_bytes(prefix[:COLOUR_BYTES]), quality, bool(flags & _REPAIRS), changes)
 
-    def network(self) -> RepairNetwork | None:
+    def network(self, device: torch.device) -> RepairNetwork | None:
         """The network that repairs this segment, or None."""
         if not self.repairs:
             return None
-        network = RepairNetwork()
-        load(network, self.changes.weights() if self.changes else shipped_weights())
-        return network
-
-
-def load(network: RepairNetwork, weights: Sequence[Tensor]) -> None:
-    """Put weights into the network's parameters."""
-    with torch.no_grad():
-        for parameter, weight in zip(network.parameters(), weights, strict=True):
-            parameter.copy_(weight)
+        return repair_network(self.changes.weights() if self.changes else shipped_weights(), device)
 
 
 def grid_step(exponent: int) -> float:
@@ -90,11 +77,11 @@ def grid_step(exponent: int) -> float:
     return float(_COARSEST_STEP * 2.0 ** (-exponent / _STEPS_PER_OCTAVE))
 
 
-def changes_bits(changes: Changes) -> int:
-    """What storing the changes takes, in bits."""
+def changes_bytes(changes: Changes) -> bytes:
+    """The changes as they are stored."""
     encoder = MessageEncoder(full=True)
     _code(BitWriter(encoder), changes)
-    return 8 * len(encoder.to_bytes())
+    return encoder.to_bytes()
 
 
 def _code(channel: BitChannel, changes: Changes | None) -> Changes:
@@ -106,7 +93,7 @@ def _code(channel: BitChannel, changes: Changes | None) -> Changes:
         exponent = 0
         for place in range(_STEP_BITS):
             asked = None if given is None else np.array([given >> place & 1])
-            exponent |= int(channel.code(np.array([ONE // 2]), asked)[0]) << place
+            exponent |= int(channel.code(even(1), asked)[0]) << place
         values = None if changes is None else changes.levels[number].reshape(-1).numpy()
         found = []
         for start in range(0, weight.numel(), _PIECE):  # adapt as it goes
@@ -116,6 +103,3 @@ def _code(channel: BitChannel, changes: Changes | None) -> Changes:
         exponents.append(exponent)
         levels.append(torch.from_numpy(np.concatenate(found)).reshape(weight.shape))
     return Changes(tuple(exponents), tuple(levels))
-
-
-_PIECE = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,7 @@ class History:
         activity = np.maximum(totals, 3 * around.activity.sum(axis=0) >> 3)
         self._traces[frame.index] = _Trace(frame, motion, activity, totals.sum(axis=0, keepdims=True))
 
-    def forget(self, keep: set[int]) -> None:
+    def forget(self, keep: Set[int]) -> None:
         """Drop every frame that is not in `keep`."""
         self._traces = {index: trace for index, trace in self._traces.items() if index in keep}
 

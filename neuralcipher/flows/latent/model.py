@@ -25,7 +25,6 @@ SKIP_HIDDEN, FLAG_HIDDEN, LEVEL_HIDDEN = 12, 16, 24
 LEVEL_LOGITS = 3  # not zero, above one, and one more
 FIELD_CONTEXTS = 7 * 12 * 24  # see `fields`
 MODE_CONTEXTS = 96  # see `motion`
-_INPUT_SCALE = 32.0  # features are divided by this in training
 _FIRST_SCALE, _SECOND_SCALE = 512.0, 256.0
 
 
@@ -52,14 +51,15 @@ class IntegerNetwork:
 
 def network_shapes() -> Iterator[tuple[tuple[int, ...], float]]:
     """Shape and scale of every stored array, in order: the skip network, then per band its flag and level network."""
-    for features, hidden, rows, outputs in _sizes():
+    for features, hidden, rows, outputs in network_sizes():
         yield (features, hidden), _FIRST_SCALE
         yield (rows, 1, hidden), LOGIT_SCALE
         yield (hidden, outputs), _SECOND_SCALE
         yield (rows, 1, outputs), LOGIT_SCALE
 
 
-def _sizes() -> list[tuple[int, int, int, int]]:
+def network_sizes() -> list[tuple[int, int, int, int]]:
+    """(features, hidden, rows, outputs) of the networks in their order."""
     sizes = [(SKIP_FEATURES, SKIP_HIDDEN, 1, 1)]
     for band in BANDS:
         sizes.append((FLAG_FEATURES, FLAG_HIDDEN, 1, 1))

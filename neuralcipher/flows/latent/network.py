@@ -7,6 +7,7 @@ beforehand and ship with the package; what a video changes in them is stored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neuralcipher.coding.weights import load_parameters
+from neuralcipher.flows.device import place
 from neuralcipher.flows.latent.structure import LEVELS
 
 FOLD = 2
@@ -46,6 +49,14 @@ class RepairNetwork(nn.Module):
         x = F.leaky_relu(self.middle(x), _SLOPE)
         correction: Tensor = F.pixel_shuffle(self.last(x), FOLD)
         return frame + correction.to(frame.dtype)
+
+
+def repair_network(weights: Sequence[Tensor], device: torch.device) -> RepairNetwork:
+    """A network with these parameters, ready on `device`."""
+    network = RepairNetwork()
+    load_parameters(network, weights)
+    place(network, device)
+    return network
 
 
 @lru_cache(maxsize=1)

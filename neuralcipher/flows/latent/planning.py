@@ -26,20 +26,23 @@ FloatArray = NDArray[np.float64]
 
 
 class Planner:
-    """Prices distances once and keeps them. grey: (N, h', w') luma in [0, 1]; step: of the quantiser."""
+    """Cuts a segment of `count` frames; what flow predicts over a distance is found once and kept."""
 
-    def __init__(self, flow: OpticalFlow, count: int, step: float) -> None:
-        self._flow, self._count, self._step = flow, count, step
+    def __init__(self, flow: OpticalFlow, count: int) -> None:
+        self._count = count
         self._errors = lru_cache(maxsize=None)(flow.error)
         self._detail = lru_cache(maxsize=None)(flow.detail)
 
-    def plan(self, length: int | None = None) -> bytes:
-        """The groups, as `structure.groups` reads them; one length, the cheapest unless given, serves a whole scene."""
+    def plan(self, step: float, length: int | None = None) -> bytes:
+        """The groups, as `structure.groups` reads them; one length, the cheapest unless given, serves a whole scene.
+
+        step: of the quantiser.
+        """
         starts = [0, *(i for i in range(1, self._count) if self._is_cut(i)), self._count]
         lengths: list[int] = []
         keys: list[bool] = []
         for start, stop in pairwise(starts):
-            most = length or self._best_length(start, stop - 1)
+            most = length or self._best_length(start, stop - 1, step)
             rest = [min(most, stop - 1 - at) for at in range(start, stop - 1, most)]
             lengths += [1, *rest]
             keys += [True] + [False] * len(rest)
@@ -49,7 +52,7 @@ class Planner:
         error, detail = self._errors(index, index - 1), self._detail(index)
         return bool(error.mean() > _CUT * detail.mean() and error.mean() > 1e-4)
 
-    def _best_length(self, first: int, last: int) -> int:
+    def _best_length(self, first: int, last: int, step: float) -> int:
         """Of the groups of a scene from its key frame to its last frame."""
         if last - first < 2:
             return 1
@@ -57,18 +60,18 @@ class Planner:
         costs = {}
         for length in fitting:
             places = range(first, last - length + 1, max(1, (last - length + 1 - first) // _SAMPLES))
-            costs[length] = sum(self._cost(at, length) for at in places) / len(places)
+            costs[length] = sum(self._cost(at, length, step) for at in places) / len(places)
         return min(costs, key=lambda length: costs[length])
 
-    def _cost(self, at: int, length: int) -> float:
+    def _cost(self, at: int, length: int, step: float) -> float:
         """Bits a frame, up to a factor, of a group of this length."""
-        total, distance, frames = self._bits(at, length, 1.0), length // 2, 1
+        total, distance, frames = self._bits(at, length, 1.0, step), length // 2, 1
         while distance >= 1:
-            total += frames * self._bits(at, distance, _BOTH)
+            total += frames * self._bits(at, distance, _BOTH, step)
             frames, distance = min(2 * frames, length - 1 - frames), distance // 2
         handicap = next(share for size, share in _HANDICAP.items() if size <= length)
         return total * handicap / length
 
-    def _bits(self, at: int, distance: int, share: float) -> float:
+    def _bits(self, at: int, distance: int, share: float, step: float) -> float:
         error = self._errors(at + distance, at) * share
-        return float(np.log2(1 + error / (_FLOOR * self._step**2)).sum())
+        return float(np.log2(1 + error / (_FLOOR * step**2)).sum())

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from neuralcipher.flows.base import FitContext
-from neuralcipher.flows.device import place
 from neuralcipher.flows.latent.encoding import Attempt, Tuning
-from neuralcipher.flows.latent.head import MAX_QUALITY, load
-from neuralcipher.flows.latent.network import RepairNetwork, shipped_weights
+from neuralcipher.flows.latent.head import MAX_QUALITY
+from neuralcipher.flows.latent.network import repair_network, shipped_weights
 from neuralcipher.flows.latent.planning import LENGTHS
+from neuralcipher.flows.latent.structure import longest_group
 from neuralcipher.flows.latent.training import MIX, RepairInputs, errors_with
 
 _MOST_ATTEMPTS = 5
@@ -91,7 +91,7 @@ def tune(encode: Callable[[Tuning], Attempt], first: Attempt, pixels: int, room:
     Attempts are compared by log(error) + 0.97 log(bytes): along a codec's curve on one video that sum stays put.
     """
     best = first
-    planned = max(byte & 0x7F for byte in first.plan)
+    planned = longest_group(first.plan)
     tried = {Tuning(), Tuning(planned)}
     waiting = _neighbours(Tuning(), planned)
     while waiting and room():
@@ -140,16 +140,8 @@ def _next(values: dict[int, float], quality: int, goal: _Goal) -> int:
     return quality if low > high else max(0, min(MAX_QUALITY, max(low, min(high, guess))))
 
 
-def shipped_network(device: torch.device) -> RepairNetwork:
-    """The repairing network as it ships."""
-    network = RepairNetwork()
-    load(network, shipped_weights())
-    place(network, device)
-    return network
-
-
 def _shipped_psnr_db(inputs: RepairInputs, device: torch.device) -> float:
     """Mean PSNR of the frames with the network as it ships, if that helps."""
     plain = errors_with(None, inputs, device)
-    repaired = errors_with(shipped_network(device), inputs, device)
+    repaired = errors_with(repair_network(shipped_weights(), device), inputs, device)
     return max(sum(map(psnr_db, errors)) / len(errors) for errors in (plain, repaired))

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuralcipher.coding.bits import (
-    ONE,
-    AdaptiveBias,
-    BitChannel,
-    BitWriter,
-    cost_bits,
-    probabilities,
-)
+from neuralcipher.coding.bits import AdaptiveBias, BitChannel, BitWriter, cost_bits, even, probabilities
 from neuralcipher.coding.entropy import IntArray, MessageEncoder
 from neuralcipher.flows.latent.features import (
     BANDS,
@@ -42,7 +35,6 @@ _PLAIN_BITS = 14
 _LIMIT = 2 + LONGEST_RUN + (1 << _PLAIN_BITS) - 1
 _DC_KIND = 5
 _WORTH_A_LOOK = 0.5
-_EXTRA = _PLAIN_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +181,7 @@ class ResidualCoder:
         spent = skipped + source.rate_weight * zero_bits
         look = np.flatnonzero(np.abs(target).max(axis=0) > _WORTH_A_LOOK)
         if look.size:
-            some = Blocks(blocks.frame[look], blocks.row[look], blocks.column[look], blocks.flat[look])
+            some = blocks.subset(look)
             logits = self._level_logits(around, band, some, features[look])
             best, cost = _cheapest(target[:, look], logits, source.rate_weight)
             coded = cost.sum(axis=0) + source.rate_weight * one_bits[look]
@@ -210,7 +202,7 @@ class ResidualCoder:
         nonzero = self._bits(flat[:, 0], None if values is None else (values != 0).astype(np.int64), biases[0], classes)
         at = np.flatnonzero(nonzero)
         known = None if values is None else values[at]
-        sign = self._channel.code(_even(len(at)), None if known is None else (known < 0).astype(np.int64))
+        sign = self._channel.code(even(len(at)), None if known is None else (known < 0).astype(np.int64))
         size = None if known is None else np.minimum(np.abs(known), _LIMIT)
         found = np.ones(len(at), dtype=np.int64)
         more = self._bits(flat[at, 1], None if size is None else (size > 1).astype(np.int64), biases[1], classes[at])
@@ -227,7 +219,7 @@ class ResidualCoder:
         if open_.size:
             for place in range(_PLAIN_BITS):
                 asked = None if size is None else (size[open_] - 2 - LONGEST_RUN) >> place & 1
-                found[open_] += self._channel.code(_even(len(open_)), asked) << place
+                found[open_] += self._channel.code(even(len(open_)), asked) << place
         levels = np.zeros(rows * count, dtype=np.int64)
         levels[at] = np.where(sign == 1, -found, found)
         return levels.reshape(rows, count)
@@ -304,14 +296,9 @@ def _cheapest(target: FloatArray, logits: IntArray, rate_weight: float) -> tuple
     best, best_cost = np.zeros(size.shape, dtype=np.float32), size**2 + rate_weight * zero
     for candidate in (nearest, nearest - 1):
         run = np.clip(candidate - 2, 0, LONGEST_RUN)
-        rate = (
-            nonzero + 1 + np.where(candidate > 1, above + run * more + np.where(run < LONGEST_RUN, stop, _EXTRA), one)
-        )
+        long = above + run * more + np.where(run < LONGEST_RUN, stop, _PLAIN_BITS)
+        rate = nonzero + 1 + np.where(candidate > 1, long, one)
         cost = (size - candidate) ** 2 + rate_weight * rate
         better = (candidate > 0) & (cost < best_cost)
         best, best_cost = np.where(better, candidate, best), np.where(better, cost, best_cost)
     return (np.sign(target) * best).astype(np.int64), best_cost.astype(np.float32)
-
-
-def _even(count: int) -> IntArray:
-    return np.full(count, ONE // 2, dtype=np.int64)

@@ -128,11 +128,10 @@ class MotionSearch:
             errors.append(torch.full_like(found[0].error, _FAR))
         else:
             first, second = found
-            for _ in range(1):
-                other = 2 * tiles - references[1].tiles(second.vectors, size)[0]
-                first = self._search(references[0], size, guesses[0], [first.vectors], 1, (1,), other, 0.25)
-                other = 2 * tiles - references[0].tiles(first.vectors, size)[0]
-                second = self._search(references[1], size, guesses[1], [second.vectors], 1, (1,), other, 0.25)
+            other = 2 * tiles - references[1].tiles(second.vectors, size)[0]
+            first = self._search(references[0], size, guesses[0], [first.vectors], 1, (1,), other, 0.25)
+            other = 2 * tiles - references[0].tiles(first.vectors, size)[0]
+            second = self._search(references[1], size, guesses[1], [second.vectors], 1, (1,), other, 0.25)
             choices[BOTH] = torch.stack([first.vectors, second.vectors])
             errors.append(second.error / 4)
         errors.append(tiles.square().sum(dim=(2, 3)))

@@ -43,7 +43,7 @@ class LatentSection:
     @property
     def spare_bytes(self) -> int:
         """Keystream bytes that a decoder puts behind each message; see `unmask`."""
-        longest = max(byte & 0x7F for byte in self.plan)
+        longest = structure.longest_group(self.plan)
         return min(_MAX_SPARE_BYTES, -(-longest * self.height * self.width // _PIXELS_PER_SPARE_BYTE) + 64)
 
     @property

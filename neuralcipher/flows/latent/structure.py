@@ -7,7 +7,7 @@ the frames before it, halving by halving, from the two nearest frames on either 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_GROUP = 64
 LEVELS = 6
@@ -27,11 +27,15 @@ class CodedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Frames start..stop-1 and their batches: frames of one batch do not refer to each other."""
+    """Frames start..stop-1 and their batches: frames of one batch do not refer to each other.
+
+    keep: frames up to here that later groups are predicted from; all others may be forgotten after this group.
+    """
 
     start: int
     stop: int
     batches: tuple[tuple[CodedFrame, ...], ...]
+    keep: frozenset[int] = frozenset()
 
     @property
     def is_key(self) -> bool:
@@ -59,6 +63,11 @@ def count_frames(data: bytes) -> int:
     return sum(byte & ~_KEY_BIT for byte in data)
 
 
+def longest_group(data: bytes) -> int:
+    """Frames of the longest group."""
+    return max(byte & ~_KEY_BIT for byte in data)
+
+
 def groups(data: bytes) -> list[Group]:
     """The plan that valid bytes stand for."""
     plan, start = [], 0
@@ -72,6 +81,10 @@ def groups(data: bytes) -> list[Group]:
             plan.append(Group(start, stop, _batches(anchors, stop - 1)))
             anchors = [anchors[-1], stop - 1]
         start = stop
+    needed: frozenset[int] = frozenset()
+    for number, group in reversed(list(enumerate(plan))):
+        plan[number] = replace(group, keep=needed)
+        needed = frozenset(i for i in needed | group.references() if i < group.start)
     return plan
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import torch
 from torch import Tensor
 
@@ -29,14 +31,7 @@ class Synthesis:
     def __init__(self, quality: int, device: torch.device) -> None:
         self._quality, self._device = quality, device
         self._references: dict[int, Reference] = {}
-        self._luma: dict[int, Reference] = {}
         self._frames: dict[int, Tensor] = {}
-
-    def luma(self, index: int) -> Reference:
-        """The first colour axis of a decoded frame, for searching motion."""
-        if index not in self._luma:
-            self._luma[index] = Reference(self._frames[index], planes=1)
-        return self._luma[index]
 
     def reference(self, index: int) -> Reference:
         """A decoded frame, ready to be predicted from."""
@@ -65,8 +60,7 @@ class Synthesis:
         self._frames[stored.frame.index] = frame
         return frame, residual
 
-    def forget(self, keep: set[int]) -> None:
+    def forget(self, keep: Set[int]) -> None:
         """Drop every frame that is not in `keep`."""
         self._references = {index: ref for index, ref in self._references.items() if index in keep}
-        self._luma = {index: ref for index, ref in self._luma.items() if index in keep}
         self._frames = {index: frame for index, frame in self._frames.items() if index in keep}

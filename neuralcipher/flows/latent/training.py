@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neuralcipher.flows.device import place, training_precision
-from neuralcipher.flows.latent.head import Changes, changes_bits, grid_step, load
-from neuralcipher.flows.latent.network import FOLD, RepairNetwork, shipped_weights
+from neuralcipher.coding.weights import load_parameters
+from neuralcipher.flows.device import training_precision
+from neuralcipher.flows.latent.head import Changes, changes_bytes, grid_step
+from neuralcipher.flows.latent.network import FOLD, RepairNetwork, repair_network, shipped_weights
 
 _PIXELS_PER_STEP = 4 * 96 * 160
 _CROP_HEIGHT, _CROP_WIDTH = 96, 160
@@ -72,27 +73,24 @@ def fit_changes(
     """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
 
     message_bits: of everything else. fraction(step): 0..1 of the budget; training ends at 1. report(step, mean squared
-    error). Training that diverges is begun again more slowly, once; then what
-    shipped remains.
+    error). Training that diverges is begun again more slowly, once; then what shipped remains.
     """
-    network = RepairNetwork()
-    load(network, shipped_weights())
-    place(network, device)
+    network = repair_network(shipped_weights(), device)
     plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
     report(0, min(plain, shipped))
     base = min(plain, shipped)
     if not base > 0 or fraction(0) >= 1:
         return shipped < plain, None
     for learning_rate in _RATES:
-        load(network, shipped_weights())
+        load_parameters(network, shipped_weights())
         changes = _train(network, inputs, base, message_bits, learning_rate, fraction, report, seed, device)
         if changes is not None:
             break
     else:
         return shipped < plain, None
-    load(network, changes.weights())
+    load_parameters(network, changes.weights())
     changed = _error_with(network, inputs, device)
-    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(changes_bits(changes) / message_bits)
+    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * len(changes_bytes(changes)) / message_bits)
     return (True, changes) if cost < 0 else (shipped < plain, None)
 
 

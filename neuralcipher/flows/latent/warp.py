@@ -6,6 +6,7 @@ edges appear. Between pixels, separable 8-tap filters interpolate (the coefficie
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 
 import torch
@@ -34,20 +35,23 @@ def _filters(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 class Reference:
-    """A frame (3, H, W) float32 that others are predicted from, interpolated to quarter pixels.
+    """A frame (3, H, W) float32 that others are predicted from, interpolated to quarter pixels."""
 
-    planes: how many of its colours are kept; the search of motion needs the first alone.
-    """
-
-    def __init__(self, frame: Tensor, planes: int = 3) -> None:
-        _, self.height, self.width = frame.shape
+    def __init__(self, frame: Tensor) -> None:
+        planes, self.height, self.width = frame.shape
         left, right = BORDER + _LEFT_TAPS, BORDER + _RIGHT_TAPS
-        padded = F.pad(frame[None, :planes], (left, right, left, right), mode="replicate")[0][:, None]
+        padded = F.pad(frame[None], (left, right, left, right), mode="replicate")[0][:, None]
         across, down = _filters(frame.device)
         phases = F.conv2d(F.conv2d(padded, across).contiguous(memory_format=torch.channels_last), down)
         self._columns = phases.shape[3]
         self._values = phases.permute(0, 2, 3, 1).to(torch.float16).reshape(planes, -1)
         self._index = torch.int32 if self._values.shape[1] < 1 << 31 else torch.int64
+
+    def luma(self) -> Reference:
+        """The first of its colours alone, which is what motion is searched in; shares the values."""
+        alone = copy.copy(self)
+        alone._values = self._values[:1]
+        return alone
 
     def patches(self, y: Tensor, x: Tensor, size: int) -> Tensor:
         """Values (planes, ..., size, size) float16 of squares whose corners lie at y, x (...) int64 quarter pixels."""
