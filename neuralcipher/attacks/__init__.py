@@ -1,0 +1,47 @@
+"""The attack suite: which of the paper's claims hold for a generator or a bundle, for whom, by how much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuralcipher.attacks.engine import Report
+    from neuralcipher.keys import Credential
+
+__all__ = ["run"]
+
+
+def run(
+    target: str | os.PathLike[str],
+    *,
+    keys: Sequence[Credential] = (),
+    shape: tuple[int, int, int] = (3, 128, 128),
+    options: Mapping[str, int] | None = None,
+    assume_opened: bool = False,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    depth: str = "quick",
+    seed: int = 0,
+    budget_s: float | None = None,
+    jobs: int = 1,
+) -> Report:
+    """Attack a generator by name, or a bundle by path, as `ncipher attack` does, and return what was found.
+
+    target: a bundle's path if `keys` are given, else a generator such as "feistel" or "weak-lcg32". shape, options:
+    of a generator's latent, (C, H, W), and of its configuration, such as {"rounds": 2}. assume_opened: look behind the
+    outer encryption of a sealed bundle. only, skip: names of attacks. depth: "quick" or "full". jobs: processes; more
+    than one needs an importable main module, as `multiprocessing` does. Raises UsageError and the errors of opening.
+    """
+    from neuralcipher.attacks.engine import choose, run_suite
+    from neuralcipher.attacks.session import Settings
+    from neuralcipher.attacks.targets import BundleTarget, GeneratorTarget, PackedCredential, Target
+
+    chosen: Target
+    if keys:
+        chosen = BundleTarget(Path(target), tuple(PackedCredential.pack(key) for key in keys), assume_opened)
+    else:
+        chosen = GeneratorTarget(os.fspath(target), shape, dict(options or {}))
+    return run_suite(chosen, settings=Settings(depth, seed, budget_s), attacks=choose(only, skip), jobs=jobs)

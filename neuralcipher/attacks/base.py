@@ -11,7 +11,7 @@ from neuralcipher.registry import Registry
 
 if TYPE_CHECKING:
     from neuralcipher.attacks.figures import Figure
-    from neuralcipher.attacks.run import Run
+    from neuralcipher.attacks.session import Run
     from neuralcipher.attacks.subjects import Subject
 
 LEVEL = 0.001

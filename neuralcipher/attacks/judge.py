@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, LEVEL, Attack, Info, Measurement, NotApplicable, Verdict
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import Subject
 
 ROLES = ("positive", "negative", "target")

@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from neuralcipher.cli import demo, info, keygen, open, rekey, seal, verify
+from neuralcipher.cli import attack, demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
 
@@ -45,6 +45,7 @@ app.command("open")(open.open_)
 app.command("info")(info.info)
 app.command("verify")(verify.verify)
 app.command("rekey")(rekey.rekey)
+app.command("attack")(attack.attack)
 app.command("demo")(demo.demo)
 
 
@@ -67,11 +68,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether stdout is for one JSON object; the reports of `attack` go to files, or to stdout with `--json -`."""
+    if arguments[:1] != ["attack"]:
+        return "--json" in arguments
+    return "--json=-" in arguments or ["--json", "-"] in [arguments[i : i + 2] for i in range(len(arguments))]
+
+
 def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    as_json = "--json" in sys.argv
+    as_json = _wants_json(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except NeuralCipherError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -127,6 +127,35 @@ def _live_line() -> Iterator[ProgressCallback]:
             line.update(task, completed=report.fraction, details=_details(report))
 
         yield show
+
+
+@contextmanager
+def attack_progress(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A callback (attack, fraction of the run) that shows how a suite of attacks goes on, with the time left."""
+    if quiet:
+        yield lambda name, fraction: None
+    elif messages().is_terminal:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.description}"), console=messages(), transient=True) as line:
+            task = line.add_task("starting", total=1.0)
+            yield lambda name, fraction: line.update(task, completed=fraction, description=name)
+    else:
+        yield _plain_attack_lines()
+
+
+def _plain_attack_lines() -> Callable[[str, float], None]:
+    started = last = time.monotonic()
+
+    def show(name: str, fraction: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY_S and fraction > 0:
+            last = now
+            tell(f"{fraction:.0%}, about {(now - started) * (1 - fraction) / fraction:.0f} s left: {name}")
+
+    return show
 
 
 def _plain_lines() -> ProgressCallback:

@@ -11,6 +11,7 @@ import typer
 
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
+from neuralcipher.cli.numbers import number_options
 from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
 
@@ -70,7 +71,7 @@ def seal(
     Example: ncipher seal video.mp4 --key k.bin --target-psnr 35 --preset best
     """
     target_bytes = None if target_size is None else parse_bytes(target_size)
-    flow_options = _flow_options(option or [])
+    flow_options: dict[str, object] = dict(number_options(option or [], "a flow", "steps=500"))
     if quality is not None:
         flow_options["quality"] = quality
     from neuralcipher.files import check_input, check_output
@@ -132,13 +133,3 @@ def parse_bytes(text: str) -> int:
     from fractions import Fraction  # here, since --help does without
 
     return int(Fraction(match[1]) * _UNITS[(match[2] or "").lower()])
-
-
-def _flow_options(pairs: list[str]) -> dict[str, object]:
-    options: dict[str, object] = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
-            raise UsageError(f"{pair!r} is not an option of a flow", hint="write NAME=NUMBER, such as steps=500")
-        options[name.replace("-", "_")] = int(value)
-    return options

@@ -99,6 +99,10 @@ class Passphrase:
             raise UsageError(f"the passphrase file {path} is empty", hint="put one line in it")
         return cls(text)
 
+    def reveal(self) -> bytes:
+        """The UTF-8 bytes, for another process of ours: never for a message, a log or a disk."""
+        return self._text
+
     def stretch(self, salt: bytes, parameters: Argon2Parameters) -> bytes:
         """Return the 32 bytes of Argon2id. salt: 16 bytes. Source: RFC 9106.
 
