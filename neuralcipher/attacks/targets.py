@@ -118,7 +118,7 @@ class GeneratorTarget:
             return weak_generator(self.name, self.shape)
         kind = generators.find(self.name)
         z0 = z0_of(hashlib.sha256(f"attack target {self.seed}".encode()).digest(), self.shape)
-        config = _CONFIGS[kind](**self.options) if kind in _CONFIGS else None
+        config: Any = _CONFIGS[kind](**self.options) if kind in _CONFIGS else None
         if kind is FeistelGenerator:
             return FeistelGenerator(self.shape, seed, config)
         if kind is AutoencoderGenerator:
