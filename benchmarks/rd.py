@@ -23,7 +23,6 @@ from neuralcipher.cli.process import prepare
 
 prepare()  # before torch is loaded
 
-import classical
 import peers
 import scaling
 import torch
@@ -34,6 +33,7 @@ from results import OURS, YARDSTICK, Key, Results, Row
 from sealed import seal_and_open
 
 from neuralcipher.pipeline.segments import segment_lengths
+from neuralcipher.video import classical
 
 COVERED_DB = (26.0, 40.0)
 _BUNDLE_OVERHEAD = 700  # bytes of a bundle that hold neither weights nor messages

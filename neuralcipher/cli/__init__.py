@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from neuralcipher.cli import attack, demo, info, keygen, open, rekey, seal, verify
+from neuralcipher.cli import attack, compare, demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
 
@@ -46,6 +46,7 @@ app.command("info")(info.info)
 app.command("verify")(verify.verify)
 app.command("rekey")(rekey.rekey)
 app.command("attack")(attack.attack)
+app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 
 

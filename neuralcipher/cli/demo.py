@@ -129,9 +129,9 @@ def _table(rows: dict[str, str]) -> Any:
 def _contact_sheet(bundle: Path, key: Any, wrong: Any) -> Image.Image:
     """Frames of the truth, of the opened bundle, and of what the flow shows under a wrong key."""
     import torch
-    from PIL import Image, ImageDraw
 
     import neuralcipher
+    from neuralcipher.cli.sheets import contact_sheet
     from neuralcipher.container import BundleReader
     from neuralcipher.generators.base import Keystream
     from neuralcipher.keys import segment_seed
@@ -152,11 +152,4 @@ def _contact_sheet(bundle: Path, key: Any, wrong: Any) -> Image.Image:
             [picture for i, picture in enumerate(render_segment(reader, segment, info, cpu)) if i in shown],
             [x.permute(1, 2, 0).numpy() for i, x in enumerate(flow.render(section, imposter, cpu)) if i in shown],
         )
-    band = 16
-    sheet = Image.new("RGB", (_SHOWN * info.width, 3 * (info.height + band)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, (label, pictures) in enumerate(zip(_LABELS, rows, strict=True)):
-        draw.text((4, row * (info.height + band) + 2), label, fill="black")
-        for column, picture in enumerate(pictures):
-            sheet.paste(Image.fromarray(picture), (column * info.width, row * (info.height + band) + band))
-    return sheet
+    return contact_sheet(list(zip(_LABELS, rows, strict=True)))

@@ -151,6 +151,11 @@ class AutoencoderFlow:
         return _z_shape(height, width)
 
     @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """Weights and biases of all stages."""
+        return sum(p.numel() for stage in _parse(section)[3] for p in stage.parameters())
+
+    @classmethod
     def render(
         cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
     ) -> Iterator[Tensor]:

@@ -77,6 +77,11 @@ class Flow(Protocol):
         ...
 
     @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """Weights of the networks of F, stored in the section or shipped. Raises PayloadDamagedError, LimitError."""
+        ...
+
+    @classmethod
     def render(
         cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
     ) -> Iterator[Tensor]:

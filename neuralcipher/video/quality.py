@@ -30,7 +30,8 @@ class Quality:
     """The result of a comparison.
 
     psnr_db: mean over frames of the per-frame PSNR. pooled_psnr_db: PSNR of the mean MSE of all frames.
-    ms_ssim: mean over frames, 0..1. window: which measure that is, see `similarity_kind`.
+    ms_ssim: mean over frames, 0..1. window: which measure that is, see `similarity_kind`. ssim: mean over frames of
+    plain SSIM, 0..1, its window 11 pixels wide or what fits.
     """
 
     psnr_db: float
@@ -38,6 +39,7 @@ class Quality:
     ms_ssim: float
     window: str
     frames: int
+    ssim: float
 
 
 def similarity_kind(height: int, width: int) -> tuple[str, int]:
@@ -65,6 +67,7 @@ class QualityMeter:
         self._frames = 0
         self._psnr_sum = 0.0
         self._mse_sum = 0.0
+        self._similarity_sum = 0.0
         self._ssim_sum = 0.0
 
     def add(self, a: Picture, b: Picture) -> float:
@@ -96,9 +99,10 @@ class QualityMeter:
         return Quality(
             psnr_db=self._psnr_sum / self._frames,
             pooled_psnr_db=_db(self._mse_sum / self._frames),
-            ms_ssim=self._ssim_sum / self._frames if self._similarity else math.nan,
+            ms_ssim=self._similarity_sum / self._frames if self._similarity else math.nan,
             window=f"{kind} {window}x{window}" if self._similarity else "none",
             frames=self._frames,
+            ssim=self._ssim_sum / self._frames if self._similarity else math.nan,
         )
 
     def _flush(self) -> None:
@@ -108,14 +112,18 @@ class QualityMeter:
         second = self._tensor([b for _, b in self._pending])
         self._pending = []
         kind, window = similarity_kind(first.shape[2], first.shape[3])
+        short = min(first.shape[2:])
+        plain = min(11, short - 1 + short % 2)
         with torch.no_grad():
+            ssim = _ssim(first, second, data_range=255, size_average=False, win_size=plain, nonnegative_ssim=True)
             if kind == "ms-ssim":
                 values = _ms_ssim(first, second, data_range=255, size_average=False, win_size=window)
             else:
                 values = _ssim(
                     first, second, data_range=255, size_average=False, win_size=window, nonnegative_ssim=True
                 )
-        self._ssim_sum += float(values.double().sum())
+        self._similarity_sum += float(values.double().sum())
+        self._ssim_sum += float(ssim.double().sum())
 
     def _tensor(self, pictures: list[Picture]) -> torch.Tensor:
         stacked = torch.from_numpy(np.stack(pictures)).to(self._device)

@@ -91,3 +91,13 @@ def test_a_reused_buffer_does_not_change_what_was_added() -> None:
     meter.add(buffer, flat(10)[0])
     buffer[:] = 200
     assert meter.result().ms_ssim == pytest.approx(1.0, abs=1e-6)
+
+
+def test_plain_ssim_stands_beside_the_multiscale_one() -> None:
+    """Two flat pictures, by hand: (2ab + c1) / (a^2 + b^2 + c1); the contrast term is 1."""
+    a, b = 100, 120
+    expected = (2 * a * b + (0.01 * 255) ** 2) / (a**2 + b**2 + (0.01 * 255) ** 2)
+    quality = compare(flat(a, side=176), flat(b, side=176))
+    assert quality.window == "ms-ssim 11x11"
+    assert quality.ssim == pytest.approx(expected, abs=1e-4)
+    assert compare(flat(a, side=8), flat(b, side=8)).ssim == pytest.approx(expected, abs=1e-4)

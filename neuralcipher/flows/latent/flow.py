@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,7 +17,8 @@ from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
-from neuralcipher.flows.latent.model import EntropyModel
+from neuralcipher.flows.latent.model import EntropyModel, network_shapes
+from neuralcipher.flows.latent.network import shipped_weights
 from neuralcipher.flows.latent.structure import Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
@@ -53,6 +55,13 @@ class LatentFlow:
     def latent_shape(cls, section: bytes) -> Shape:
         """(C, H, W) of z; see `Flow.latent_shape`."""
         return stored.parse(section).latent_shape
+
+    @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """Of the entropy model and the repairing network, which ship; what a video changes is counted in its bytes."""
+        stored.parse(section)
+        shipped = sum(math.prod(shape) for shape, _ in network_shapes())
+        return shipped + sum(weight.numel() for weight in shipped_weights())
 
     @classmethod
     def render(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,7 +23,10 @@ import av
 import numpy as np
 from av.codec.context import CodecContext
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
-from clips import Frames, Picture
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Frames = Sequence[Picture]
 
 _FLAGS = (
     Interpolation.LANCZOS | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
@@ -111,12 +114,12 @@ def encode(encoder: Encoder, crf: int, frames: Frames) -> list[bytes]:
     return [without_text(packet, context.codec.canonical_name) for packet in packets]
 
 
-def decode(encoder: Encoder, packets: list[bytes]) -> Frames:
+def decode(encoder: Encoder, packets: list[bytes]) -> list[Picture]:
     """Packets alone to RGB frames."""
     name = next(name for name in encoder.decoders if name in av.codecs_available)
     context: Any = CodecContext.create(name, "r")
     reformatter = VideoReformatter()
-    shown: Frames = []
+    shown: list[Picture] = []
     for packet in [*map(av.Packet, packets), None]:
         shown += [_to_rgb(reformatter, frame) for frame in context.decode(packet)]
     return shown
@@ -139,7 +142,8 @@ def without_text(packet: bytes, codec: str) -> bytes:
 
 def _to_yuv(reformatter: VideoReformatter, picture: Picture) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return _converted(reformatter, frame, "yuv420p", _FULL, _LIMITED)
+    converted: av.VideoFrame = _converted(reformatter, frame, "yuv420p", _FULL, _LIMITED)
+    return converted
 
 
 def _to_rgb(reformatter: VideoReformatter, frame: av.VideoFrame) -> Picture:
