@@ -141,7 +141,7 @@ class Avalanche:
         target = generator_of(subject)
         size = math.prod(target.shape)
         draw = run.draw("places")
-        keys, flips = run.pick(quick=8, full=48), run.pick(quick=16, full=64)
+        keys, flips = run.pick(quick=8, full=48), run.pick(quick=16, full=48)
         edges = np.linspace(0, 8 * size, flips + 1).astype(np.int64)
         bits = np.array([draw.integers(low, high) for low, high in itertools.pairwise(edges)])
         sample = np.sort(draw.choice(size, min(size, _CELL_BYTES), replace=False))

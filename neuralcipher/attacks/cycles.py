@@ -157,7 +157,7 @@ class Cycles:
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)
         size = math.prod(target.shape)
-        budget, most = run.pick(quick=(48_000_000, 1_500), full=(1_200_000_000, 10_000))
+        budget, most = run.pick(quick=(48_000_000, 1_500), full=(600_000_000, 8_000))
         steps = max(2 * _KEPT, min(most, budget // (2 * KEYS * size)))
         draw = run.draw("places")
         starts = [target.start(run.key_bytes("key", number), target.shape) for number in range(KEYS)]
