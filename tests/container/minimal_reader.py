@@ -22,7 +22,7 @@ PASSPHRASE_SLOT = {**SLOT, "m_kib": int, "p": int, "t": int}
 Sections = list[tuple[dict[str, Any], bytes]]
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  (it is what a reader says)
     """The file is not a bundle that this secret opens."""
 
 
