@@ -21,6 +21,10 @@ from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 Bytes = NDArray[np.uint8]
 
 BINS = 10
+_ROUGH_BELOW_A_MILLION = frozenset({"approximate_entropy"})
+"""Of 1,500 sequences of 100,000 bits of ChaCha20 its p-values were not even: Pearson's statistic 47 on 9 degrees of
+freedom, where the other rows had 18 at most. Its chance of p < .01 was right."""
+
 _TOGETHER = 4
 _FEWEST = 55
 """Sequences for a test of uniformity: section 4.2.2 of the publication."""
@@ -66,7 +70,8 @@ class Battery:
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)
         keys, bits = run.pick(quick=60, full=100), run.pick(quick=100_000, full=1_000_000)
-        names = [name for name, test in TESTS.items() if test.minimum_bits <= bits]
+        left_out = _ROUGH_BELOW_A_MILLION if bits < 1_000_000 else frozenset()
+        names = [name for name, test in TESTS.items() if test.minimum_bits <= bits and name not in left_out]
         outcomes: list[dict[str, Outcome]] = []
         for stream in keystreams(target, run, keys, bits // 8):
             outcomes.append(run_suite(np.unpackbits(stream), names))
