@@ -179,8 +179,8 @@ DIEHARDER: tuple[_Dieharder, ...] = (
     _Dieharder(209, 100_000, 1, 1, 4),
 )
 """Of the tests called good, those whose least p-values are not too frequent at these sizes: on 60 ideal streams none
-had more than 1 below .01, and on 20 of a full run's size more than 2. Others are not valid with so few samples (4, 8, 9,
-11) or too slow. The tests called "suspect" and "do not use" (5, 6, 7, 14) are left out."""
+had more than 1 below .01, and on 20 of a full run's size more than 2. Others are not valid with so few samples (4, 8,
+9, 11) or too slow. The tests called "suspect" and "do not use" (5, 6, 7, 14) are left out."""
 
 
 def parse_dieharder(text: str, psamples: int) -> list[Reading]:
