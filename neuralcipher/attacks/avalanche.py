@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
@@ -28,6 +29,7 @@ STEPS = (1, 2, 4)
 _EFFECT = 0.005
 """Share of bytes out of reach of a flip that the sample must be able to show."""
 
+_OUTER = 0.05
 _CELL_BYTES = 1024
 _BLOCKS = 64
 _ROUNDS_SHOWN = 8
@@ -65,8 +67,9 @@ class Changes:
         """Each exact or a valid bound under the null that every bit of every difference is a fair coin.
 
         bytes: too few changed. worst flip: of the flip that changed fewest, times the number of flips. bits: total,
-        two-sided. constant cells: too many (input bit, output bit) that change for all keys or for none, as in a g
-        that is affine over GF(2): the expected share is 2 * 2^-keys. The last one needs two keys.
+        two-sided. Of the cells (input bit, output bit) of the strict avalanche matrix, each Bin(keys, 1/2), for two
+        keys or more: constant cells: too many that change for all keys or for none, as in a g that is affine over
+        GF(2); biased cells: too many in the outer 5 % of that binomial; worst cell: two-sided, times their number.
         """
         flips = len(self.bytes_changed)
         found = {
@@ -75,8 +78,16 @@ class Changes:
             "bits": binomial_two_sided(self.bits_changed, 8 * flips * self.keys * size),
         }
         if self.keys > 1:
-            rate = 2.0 ** (1 - self.keys)
-            found["constant cells"] = binomial_above(self.constant_cells(), self.cells.size, rate)
+            outer = [binomial_two_sided(count, self.keys) for count in range(self.keys + 1)]
+            # Chance of a cell whose two-sided p-value is at most 5 %, or the least that there is.
+            bound = max(_OUTER, outer[0])
+            extreme = [count for count, p in enumerate(outer) if p <= bound]
+            rate = float(np.sum(stats.binom.pmf(extreme, self.keys, 0.5)))
+            hits = int(np.isin(self.cells, extreme).sum())
+            least = outer[int(np.abs(self.cells - self.keys / 2).max() + self.keys / 2)]
+            found["constant cells"] = binomial_above(self.constant_cells(), self.cells.size, 2.0 ** (1 - self.keys))
+            found["biased cells"] = binomial_above(hits, self.cells.size, rate)
+            found["worst cell"] = min(1.0, self.cells.size * least)
         return found
 
     def constant_cells(self) -> int:
@@ -123,10 +134,11 @@ class Avalanche:
         properties=(1,),
         threat_models=(ThreatModel.NEAR_KEY,),
         needs=Needs.GENERATOR,
-        statistic="changed bytes and bits of z_1, z_2, z_4 after one flipped bit of z_0; cells that never vary",
+        statistic="changed bytes and bits of z_1, z_2, z_4 after one flipped bit of z_0; cells of the strict avalanche "
+        "matrix that never vary, or lean to a side",
         null="each bit of the difference is a fair coin: bytes ~ Bin(n, 255/256), bits ~ Bin(n, 1/2), "
-        "constant cells ~ Bin(cells, 2^(1-keys))",
-        rule="the least of 12 exact p-values (4 statistics at 3 depths) after Holm",
+        "cells ~ Bin(keys, 1/2)",
+        rule="the least of 18 exact p-values (6 statistics at 3 depths) after Holm",
         positive="identity g: one flipped bit stays one flipped bit",
         negative="ChaCha20 keystream",
         failure="two keys that differ in one bit of z_0 share part of their keystream, so a nearly right key shows "

@@ -79,6 +79,21 @@ def test_changes_by_hand() -> None:
     assert p_values["worst flip"] == pytest.approx(2 * (4 * q / 256**3 + 1 / 256**4))
     assert p_values["constant cells"] == pytest.approx(17 / 2**16)  # 15 or 16 of 16, at 1/2 each
     assert 0 < p_values["bits"] < 1e-6  # 12 of 64
+    # Of two keys the outer 5 % is what there is: 0 or 2 of them, at 1/2.
+    assert p_values["biased cells"] == pytest.approx(17 / 2**16)
+    assert p_values["worst cell"] == 1.0  # 16 cells at 1/2
+
+
+def test_cells_of_many_keys_by_hand() -> None:
+    """Twelve keys: a cell in the outer 5 % is one of 0, 1, 2, 10, 11, 12, with chance 2 (1 + 12 + 66) / 4096."""
+    changes = Changes.none(flips=1, sampled=1, blocks=1)
+    for number in range(12):
+        changes.add(np.array([[0b11 if number < 10 else 0b01]], dtype=np.uint8), np.array([0]))
+    p_values = changes.p_values(size=1)
+    # Of eight cells six never change, one always does, one in ten of twelve keys: all are in the outer 5 %.
+    assert p_values["biased cells"] == pytest.approx((158 / 4096) ** 8)
+    assert p_values["constant cells"] == pytest.approx(8 * (2 / 4096) ** 7, rel=1e-2)
+    assert p_values["worst cell"] == pytest.approx(8 * 2 / 4096)
 
 
 def test_under_the_null_p_values_are_uniform_enough() -> None:
