@@ -179,7 +179,7 @@ def test_the_page_tells_what_matters() -> None:
     parsed = Page(page(Finished(partial=True)))
     text = " ".join(" ".join(parsed.text).split())
     for words in (
-        "BROKEN. At least one attack broke the target.",
+        "BROKEN. At least one attack broke the target. By: cycles.",
         "1 broken by design",
         "stopped before its end",
         "What this does not show",

@@ -23,7 +23,7 @@ MODELS: Mapping[ThreatModel, str] = {
     ThreatModel.STATE_COMPROMISE: "state compromise: one latent",
     ThreatModel.NEAR_KEY: "near or partial key",
     ThreatModel.REUSED_KEY: "one key, several bundles",
-    ThreatModel.ACTIVE: "active: altered files, many tries",
+    ThreatModel.ACTIVE: "altered files, and many tries",
 }
 
 _CLASSES = {
@@ -100,6 +100,8 @@ def _body(report: Finished, name: str) -> Iterator[str]:
 
 def _headline(report: Finished, name: str, run: Sequence[Row]) -> str:
     verdict = report.verdict
+    worst = [row.info.name for row in run if row.verdict is verdict and not row.known]
+    named = f" By: {', '.join(worst)}." if worst and verdict is not Verdict.NOT_BROKEN else ""
     counts = [(kind, sum(row.verdict is kind and not row.known for row in run)) for kind in _WORST_FIRST]
     parts = [f"{count} {kind.value}" for kind, count in counts if count]
     known = sum(row.known and row.verdict is Verdict.BROKEN for row in run)
@@ -107,23 +109,18 @@ def _headline(report: Finished, name: str, run: Sequence[Row]) -> str:
     partial = "<p>The run was stopped before its end: rows are missing.</p>" if report.partial else ""
     return (
         f"<header><h1>Attacks on {escape(name)}</h1>"
-        f'<div class="headline {_CLASSES[verdict]}"><strong>{escape(_worded(verdict))}</strong> '
-        f"{escape(_HEADLINES[verdict])}{partial}</div>"
+        f'<div class="headline {_CLASSES[verdict]}"><strong>{escape(verdict.value)}.</strong> '
+        f"{escape(_HEADLINES[verdict] + named)}{partial}</div>"
         f'<p class="soft">{escape("; ".join(parts) or "no attack ran")}. The headline is the worst row.</p></header>\n'
     )
-
-
-def _worded(verdict: Verdict) -> str:
-    return f"{verdict.value}."
 
 
 def _facts(report: Finished) -> str:
     settings = report.settings
     budget = "by sample sizes" if settings.budget_s is None else f"{number(settings.budget_s)} s"
+    told = {str(key): plain(value) for key, value in report.target.items()}
+    target = {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
     facts = {
-        str(key): value if isinstance(value, str) else json.dumps(plain(value)) for key, value in report.target.items()
-    }
-    facts |= {
         "depth": settings.depth,
         "seed": str(settings.seed),
         "budget": budget,
@@ -133,7 +130,7 @@ def _facts(report: Finished) -> str:
         "versions": ", ".join(f"{key} {value}" for key, value in report.versions.items()),
         "levels": f"{LEVEL:g} for the whole suite (Holm), {CONTROL_LEVEL:g} for each control",
     }
-    return _pairs(facts)
+    return _pairs(target) + _pairs(facts)
 
 
 def _pairs(facts: Mapping[str, str]) -> str:
@@ -191,7 +188,7 @@ def _cell(rows: Sequence[Row]) -> str:
         short = {"bad": "✗", "good": "○", "doubt": "?", "known": "✗"}[colour]
         link = f'<a href="#{_anchor(row)}" title="{escape(said)}">{escape(label)}</a>'
         marks.append(f'<span class="badge {colour}">{link} {short}</span>')
-    return " ".join(marks) or '<span class="soft">no attack</span>'
+    return " ".join(marks) or '<span class="soft" title="no attack">–</span>'  # noqa: RUF001  (an en dash)
 
 
 def _controls(run: Sequence[Row]) -> str:
@@ -205,7 +202,9 @@ def _controls(run: Sequence[Row]) -> str:
             f"<td>{escape(failed or ('valid' if row.positive and row.negative else 'not reached'))}</td></tr>"
         )
     heads = "<th>attack</th><th>must be caught</th><th>must pass</th><th>gate</th>"
-    return _scrolled(f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>", "controls")
+    return _scrolled(
+        f'<table class="wide"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>', "controls"
+    )
 
 
 def _outcome(measured: Measurement | None, *, rejected: bool) -> str:
@@ -234,7 +233,7 @@ def _forests(run: Sequence[Row]) -> str:
         "negative control. Upright line: the threshold, where a rule has one.</p>"
     )
     plots = "".join(f"<figure>{forest(unit, whiskers)}</figure>" for unit, whiskers in units.items())
-    return f'{note}<div class="figures">{plots}</div>'
+    return note + plots
 
 
 def _paper_figures(run: Sequence[Row]) -> str:
@@ -260,7 +259,7 @@ def _flags(run: Sequence[Row]) -> str:
 
 def _article(row: Row) -> str:
     info, target = row.info, row.target
-    head = f'<article id="{_anchor(row)}"><h3>{info.number or ""} {escape(info.title)} {_badge(row)}</h3>'
+    head = f'<article id="{_anchor(row)}"><h3>{_numbered(row)} {_badge(row)}</h3>'
     note = f"<p>{escape(target.note)}</p>" if target and target.note else ""
     error = f"<p>The attack crashed: {escape(row.error)}</p>" if row.error else ""
     failed = f"<p>This row says nothing: {escape(gate(row))}.</p>" if gate(row) else ""
@@ -280,6 +279,10 @@ def _article(row: Row) -> str:
     drawn = f'<div class="figures">{figures}</div>' if figures else ""
     meaning = f"<p><b>If this breaks:</b> {escape(info.failure)}</p>"
     return f"{head}{note}{error}{failed}{meaning}{_pairs(facts)}{drawn}{_details(target)}</article>"
+
+
+def _numbered(row: Row) -> str:
+    return escape(f"{row.info.number}. {row.info.title}" if row.info.number else row.info.title)
 
 
 def _found(row: Row, target: Measurement) -> dict[str, str]:
