@@ -114,8 +114,8 @@ def _judge(found: FloatArray) -> Measurement:
         p_value=min(1.0, len(KNOWN) * min(binomial_above(count, trials) for count in right)),
         decidable=visible <= VISIBLE,
         effort=f"{trials} keys, {len(KNOWN)} partly known ones each",
-        note=f"blocks known {told} (strangers: {100 * equal[0]:.2f} %); {trials} keys show an advantage of {visible:.2f} "
-        "with power .9",
+        note=f"blocks known {told} (strangers: {100 * equal[0]:.2f} %); {trials} keys show an advantage of "
+        f"{visible:.2f} with power .9",
         details={
             "nearer": dict(zip(names, right, strict=True)),
             "gain": dict(zip(names, gain.tolist(), strict=True)),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Attack, Verdict
 from neuralcipher.attacks.judge import Row, run_attack
-from neuralcipher.attacks.planted import control_generator, weak_generator
+from neuralcipher.attacks.planted import Planted, control_generator, weak_generator
 from neuralcipher.attacks.run import Run, Settings
 from neuralcipher.attacks.subjects import GeneratorSubject
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
@@ -25,13 +26,18 @@ def nothing(fraction: float) -> None:
 
 @cache
 def target(name: str, shape: Shape = SHAPE) -> GeneratorSubject:
-    """ "chacha20", "feistel-<rounds>", "autoencoder-plain" (no remedies, not trained) or a planted name."""
+    """The g of this name, as everyone has it.
+
+    name: planted, or "chacha20", "feistel-<rounds>", "autoencoder-plain" (no remedies, not trained), "dead" (ignores z).
+    """
     kind, _, detail = name.partition("-")
     generator: Generator
     if name == "chacha20":
         generator = control_generator(shape)
     elif kind == "feistel":
         generator = FeistelGenerator(shape, bytes(32), FeistelConfig(rounds=int(detail)))
+    elif name == "dead":
+        generator = Planted("weak-dead", shape, np.zeros_like)
     elif name == "autoencoder-plain":
         config = AutoencoderConfig(steps=0, remedies=False)
         z0 = torch.zeros(shape, dtype=torch.uint8)
