@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.attacks import gf2
+from neuralcipher.attacks.descent import Descent, differentiable
 from neuralcipher.generators.base import Generator
 
 GF2_BITS = 1024
@@ -136,13 +137,20 @@ def climb(generator: Generator, z: Tensor, guess: Tensor, evaluations: int, draw
     return torch.from_numpy(flat).view(guess.shape)
 
 
-def inverters(generator: Generator, draw: np.random.Generator) -> list[Inverter]:
-    """The ways that g allows, cheapest first; those that cannot help beside an exact one are left out."""
+def inverters(generator: Generator, draw: np.random.Generator, gradient_steps: int = 0) -> list[Inverter]:
+    """The ways that g allows, cheapest first; those that cannot help beside an exact one are left out.
+
+    gradient_steps: of descent a state, where g has gradients.
+    """
     if hasattr(generator, "previous_latent"):
         return [OwnInverse(generator)]
     if 8 * int(np.prod(generator.shape)) <= GF2_BITS and is_affine(generator, draw):
         return [LinearOverBits(generator)]
-    return [ByteTables(generator)]
+    ways: list[Inverter] = [ByteTables(generator)]
+    step = differentiable(generator)
+    if step is not None and gradient_steps:
+        ways.append(Descent(step, gradient_steps, draw))
+    return ways
 
 
 def misfit(generator: Generator, guess: Tensor, z: Tensor) -> float:

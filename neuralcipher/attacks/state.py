@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
+from neuralcipher.attacks.descent import Descent
 from neuralcipher.attacks.distinguisher import generator_subject
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.inversion import Inverter, climb, inverters, misfit
@@ -216,8 +217,9 @@ class StateToPast:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_subject(subject)
-        keys, effort = run.pick(quick=20, full=64), run.pick(quick=8, full=400)
-        ways = inverters(target.generator, run.draw("triples"))
+        keys, effort = run.pick(quick=20, full=64), run.pick(quick=8, full=160)
+        gradient_steps = run.pick(quick=0, full=100)
+        ways = inverters(target.generator, run.draw("ways"), gradient_steps)
         run.progress(0.3)
         found: list[_Past] = []
         for i in range(keys):
@@ -267,6 +269,7 @@ def _judge(found: list[_Past], generator: Generator, ways: list[Inverter], effor
     starts = sum(past.equal_start == 1 for past in found)
     shares = np.array([(past.equal_last, past.equal_start, past.segment) for past in found])
     last, start, segment = (float(share) for share in shares.mean(axis=0))
+    vanished = any(isinstance(way, Descent) and way.zero_gradient for way in ways)
     by_design = hasattr(generator, "previous_latent")
     details: dict[str, Any] = {
         "how": sorted({past.way.name for past in found}),
@@ -288,7 +291,9 @@ def _judge(found: list[_Past], generator: Generator, ways: list[Inverter], effor
         p_value=binomial_above(right, trials),
         decidable=trials >= KEYS_NEEDED,
         known=by_design,
-        effort=f"{sum(way.evaluations for way in ways)} evaluations of g, then {effort} a key",
+        effort=f"{sum(way.evaluations for way in ways)} evaluations of g, then {effort} a key; tried: "
+        + ", ".join(way.name for way in ways),
+        flags=("zero gradient",) if vanished else (),
         note=f"{how}: z_1 exact for {exact} of {trials} keys ({100 * last:.2f} % of bytes), the start latent for "
         f"{starts} ({100 * start:.2f} %); that of the next segment agrees in "
         f"{100 * segment:.2f} % of bytes (0.39 % by chance)",

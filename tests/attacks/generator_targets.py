@@ -28,7 +28,7 @@ def nothing(fraction: float) -> None:
 def target(name: str, shape: Shape = SHAPE) -> GeneratorSubject:
     """The g of this name, as everyone has it.
 
-    name: planted, or "chacha20", "feistel-<rounds>", "autoencoder-plain" (no remedies, not trained), "dead" (ignores z).
+    name: planted, or "chacha20", "feistel-<rounds>", "dead" (ignores z), "autoencoder-plain" (no remedies, untrained).
     """
     kind, _, detail = name.partition("-")
     generator: Generator
