@@ -28,12 +28,16 @@ class GeneratorSubject:
     """A public g, for which the referee draws fresh keys.
 
     name: for the report. generator: one set of weights, the same for every key. start: 32 key bytes -> z0,
-    `z0_of` unless a planted subject derives it badly.
+    `z0_of` unless a planted subject derives it badly. made_with: the start latent that these weights were made from,
+    None if they are the same whatever the key. remake: makes the subject again from the start latent of another key;
+    None if it cannot be, or need not.
     """
 
     name: str
     generator: Generator
     start: Callable[[bytes, Shape], Tensor] = z0_of
+    made_with: Tensor | None = None
+    remake: Callable[[bytes], GeneratorSubject] | None = None
 
     @property
     def shape(self) -> Shape:
