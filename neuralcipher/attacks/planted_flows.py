@@ -29,7 +29,8 @@ _MAX_FRAMES = 1 << 16
 _MAX_SIDE = 1 << 12
 _MAX_PIXELS = 1 << 24
 _MIDDLE = 127.5
-_SECRET_BYTES = 32
+_SEED_BYTES = 32
+BUNDLE_KEY_HALF = 16
 
 
 class PlantedFlow:
@@ -193,47 +194,6 @@ class LinearFlow(PlantedFlow):
         return _apply(gain, added.to(z.dtype), dual.to(z.dtype), z)
 
 
-@dataclass(frozen=True, slots=True)
-class SharedKeystreamConfig:
-    """secret: 32 bytes, the same in every bundle of one owner; nobody else has it."""
-
-    secret: bytes = hashlib.sha256(b"neuralcipher shared keystream").digest()
-
-    def __post_init__(self) -> None:
-        if len(self.secret) != _SECRET_BYTES:
-            raise UsageError(f"a shared secret has {_SECRET_BYTES} bytes, not {len(self.secret)}")
-
-
-class SharedKeystreamFlow(PlantedFlow):
-    """Fault: all bundles of an owner are masked with one keystream, whatever their salts.
-
-    The keystream is ChaCha20's under a secret, which each bundle carries XORed with z_1: as if a content key were
-    wrapped anew for each bundle and never drawn anew.
-    """
-
-    name = PREFIX + "shared-keystream"
-    config_type = SharedKeystreamConfig
-
-    def __init__(self, config: SharedKeystreamConfig | None = None) -> None:
-        super().__init__(config or SharedKeystreamConfig())
-
-    def _body(self, frames: Tensor, keystream: Keystream) -> bytes:
-        secret = np.frombuffer(self._config.secret, np.uint8)
-        wrapped = secret ^ np.frombuffer(keystream.mask(1, _SECRET_BYTES), np.uint8)
-        pads = _pads(self._config.secret, frames.shape[1:], range(len(frames)))
-        return bytes(wrapped.tobytes()) + _to_bytes(frames ^ torch.stack(list(pads)))
-
-    @classmethod
-    def _shown(
-        cls, body: FieldReader, shape: tuple[int, int, int, int], keystream: Keystream, indices: range
-    ) -> Iterator[Tensor]:
-        wrapped = np.frombuffer(body.take(_SECRET_BYTES), np.uint8)
-        secret = wrapped ^ np.frombuffer(keystream.mask(1, _SECRET_BYTES), np.uint8)
-        stored = _bytes_of(body, shape)
-        for i, pad in zip(indices, _pads(secret.tobytes(), shape[1:], indices), strict=True):
-            yield stored[i] ^ pad
-
-
 def recipe(
     flow: type[Flow],
     generator: str | None = None,
@@ -246,6 +206,25 @@ def recipe(
         return control_generator(shape) if generator is None else weak_generator(generator, shape)
 
     return Recipe(flow, make, config, start=start)
+
+
+def shared_keystream() -> Recipe:
+    """The ideal flow, all bundles of a key masked alike. Fault: the start latent forgets the bundle's salt."""
+    return recipe(IdealFlow, start=start_without_salt)
+
+
+def bundle_key(key: bytes, salt: bytes) -> bytes:
+    """The 32 bytes that a start latent is derived from when a key seals a bundle with a salt.
+
+    The first half is the key's alone, the second the salt's too: a derivation that is sound uses both.
+    """
+    half = BUNDLE_KEY_HALF
+    return hashlib.sha256(b"key" + key).digest()[:half] + hashlib.sha256(b"salt" + key + salt).digest()[:half]
+
+
+def start_without_salt(key: bytes, shape: Shape) -> Tensor:
+    """z0 of the first half of a bundle's key: the planted fault of `shared_keystream`."""
+    return z0_of(key[:BUNDLE_KEY_HALF].ljust(len(key), b"\0"), shape)
 
 
 def planted_pair(
@@ -301,14 +280,5 @@ def _to_bytes(values: Tensor) -> bytes:
 def _noise_of(z: Tensor) -> Tensor:
     """As many uniform bytes as a latent has, by ChaCha20 under its hash."""
     digest = hashlib.sha256(z.contiguous().numpy().tobytes()).digest()
-    return next(_pads(digest, tuple(z.shape), range(1)))
-
-
-def _pads(secret: bytes, shape: tuple[int, ...], indices: range) -> Iterator[Tensor]:
-    """The keystream of a secret for some frames, (3, H, W) uint8 each."""
-    size = int(np.prod(shape))
-    generator = ChaCha20Generator((1, 1, max(_SECRET_BYTES, size)), secret)
-    for i in indices:
-        counter = torch.zeros(generator.shape, dtype=torch.uint8)
-        counter.view(-1)[:8] = torch.from_numpy(np.frombuffer(struct.pack("<Q", i), np.uint8).copy())
-        yield generator.next_latent(counter).view(-1)[:size].reshape(shape)
+    inner = ChaCha20Generator((1, 1, max(_SEED_BYTES, z.numel())), digest)
+    return inner.next_latent(torch.zeros(inner.shape, dtype=torch.uint8)).view(-1)[: z.numel()].reshape(z.shape)

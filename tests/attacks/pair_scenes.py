@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuralcipher.attacks import chosen_plaintext, imposter, key_ladder, mean_frame, membership, reused_key
 from neuralcipher.attacks.base import find
 from neuralcipher.attacks.judge import Row, run_attack
 from neuralcipher.attacks.planted_flows import recipe
@@ -16,6 +17,9 @@ from neuralcipher.attacks.run import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.flows.autoencoder import AutoencoderConfig, AutoencoderFlow
 from neuralcipher.flows.base import Flow
+
+ATTACKS = (chosen_plaintext, imposter, key_ladder, mean_frame, membership, reused_key)
+"""Imported, so that each is registered whether or not the package is installed anew."""
 
 SIDE = 16
 KEY = bytes(range(32))

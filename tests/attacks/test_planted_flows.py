@@ -15,17 +15,17 @@ from neuralcipher.attacks.planted_flows import (
     LinearConfig,
     LinearFlow,
     MeanBiasFlow,
-    SharedKeystreamConfig,
-    SharedKeystreamFlow,
+    bundle_key,
     planted_pair,
     recipe,
+    shared_keystream,
 )
 from neuralcipher.attacks.subjects import PairSubject, z0_of
 from neuralcipher.errors import NeuralCipherError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.flows.base import Flow
 from neuralcipher.generators.base import Keystream
 
-FLOWS: list[type[Flow]] = [IdealFlow, IgnoresKeyFlow, MeanBiasFlow, LinearFlow, SharedKeystreamFlow]
+FLOWS: list[type[Flow]] = [IdealFlow, IgnoresKeyFlow, MeanBiasFlow, LinearFlow]
 KEY, WRONG = bytes(range(32)), bytes(range(1, 33))
 
 
@@ -56,10 +56,10 @@ def test_what_a_wrong_key_sees() -> None:
         shown[flow] = subject.show(z0_of(WRONG, subject.latent_shape)).double()
     assert torch.equal(shown[IgnoresKeyFlow], frames.double())
     mean = frames.double().mean(dim=0)
-    for flow in (IdealFlow, SharedKeystreamFlow):  # uniform bytes: mean 127.5, sd 73.9
-        assert abs(shown[flow].mean() - 127.5) < 8
-        assert abs(shown[flow].std() - 73.9) < 4
-        assert abs(np.corrcoef(shown[flow].mean(dim=0).flatten(), mean.flatten())[0, 1]) < 0.15
+    ideal = shown[IdealFlow]  # uniform bytes: mean 127.5, sd 73.9
+    assert abs(ideal.mean() - 127.5) < 8
+    assert abs(ideal.std() - 73.9) < 4
+    assert abs(np.corrcoef(ideal.mean(dim=0).flatten(), mean.flatten())[0, 1]) < 0.15
     assert np.corrcoef(shown[MeanBiasFlow].mean(dim=0).flatten(), mean.flatten())[0, 1] > 0.4
     assert abs(shown[LinearFlow].mean() - 127.5) < 8
     assert shown[LinearFlow].std() < 20
@@ -107,16 +107,16 @@ def test_the_linear_flow_can_be_differentiated() -> None:
     assert bool((z.grad != 0).any())
 
 
-def test_one_owner_has_one_keystream() -> None:
+@pytest.mark.parametrize("forgetful", [True, False])
+def test_a_forgotten_salt_masks_all_bundles_of_a_key_alike(forgetful: bool) -> None:
     first, second = clip(0), clip(40)
-    config = SharedKeystreamConfig(bytes(32))
-    a = recipe(SharedKeystreamFlow, config=config).seal("a", first, KEY).section
-    b = recipe(SharedKeystreamFlow, config=config).seal("b", second, WRONG).section
-    c = recipe(SharedKeystreamFlow).seal("c", second, WRONG).section
-    masked = 8 + 32
-    xors = [np.frombuffer(x[masked:], np.uint8) ^ np.frombuffer(a[masked:], np.uint8) for x in (b, c)]
+    made = shared_keystream() if forgetful else recipe(IdealFlow)
+    a = made.seal("a", first, bundle_key(KEY, b"1")).section
+    b = made.seal("b", second, bundle_key(KEY, b"2")).section
+    c = made.seal("c", second, bundle_key(WRONG, b"2")).section
+    xors = [np.frombuffer(x[8:], np.uint8) ^ np.frombuffer(a[8:], np.uint8) for x in (b, c)]
     plain = (first ^ second).flatten().numpy()
-    assert np.array_equal(xors[0], plain)
+    assert np.array_equal(xors[0], plain) is forgetful
     assert (xors[1] == plain).mean() < 0.02
 
 
@@ -146,8 +146,6 @@ def test_bad_input_is_refused() -> None:
         recipe(IdealFlow).seal("a", clip().float(), KEY)
     with pytest.raises(UsageError, match="gain"):
         LinearConfig(0)
-    with pytest.raises(UsageError, match="32 bytes"):
-        SharedKeystreamConfig(b"short")
     subject = recipe(IdealFlow).seal("a", clip(), KEY)
     with pytest.raises(UsageError, match="sealed again"):
         IdealFlow.remask(subject.section, recipe_stream(subject), recipe_stream(subject))
