@@ -177,11 +177,12 @@ class AutoencoderFlow:
             stage.requires_grad_(False)
 
         def shown(x: Tensor) -> Tensor:
+            x = x.float()
             for stage in stages[:-1]:
                 y = stage(x)
                 x = (y + ((y.clamp(0, 1) * 255).round() / 255 - y).detach()) * (255 / 256)
-            y = stages[-1](x)
-            return y[..., :height, :width]
+            whole: Tensor = stages[-1](x)
+            return whole[..., :height, :width]
 
         return shown
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuralcipher.attacks.inversion.surrogate import Growth, Surrogate, rounded
+from neuralcipher.attacks.inversion.surrogate import Differentiable, Growth, Surrogate, rounded
 from neuralcipher.attacks.views import KnownFrames, Public
 from neuralcipher.errors import ShapeError
 from neuralcipher.generators.base import Generator, Keystream
@@ -21,8 +21,12 @@ from neuralcipher.generators.base import Generator, Keystream
 Objective = Callable[[Sequence[Tensor]], Tensor]
 """Frames 0..n-1 of a batch of guesses, each (B, 3, H, W) in [0, 1], to (B,) losses."""
 
+Stop = Callable[[], bool]
+"""Whether the time is spent."""
+
 _FIRST_RATE = 12.0
 _LAST_RATE = 0.5
+_HISTORY = 40
 _NET_RATE = 0.02
 _NET_CHANNELS = 16
 
@@ -76,15 +80,26 @@ def known_objective(frames: Mapping[int, Tensor]) -> Objective:
     return loss
 
 
+def never() -> bool:
+    """No clock."""
+    return False
+
+
 def invert(
-    view: KnownFrames, surrogate: Surrogate, *, optimiser: str, steps: int, restarts: int, draw: torch.Generator
+    view: KnownFrames,
+    surrogate: Surrogate,
+    *,
+    optimiser: str,
+    steps: int,
+    restarts: int,
+    draw: torch.Generator,
+    stop: Stop = never,
 ) -> Answer:
     """Find z_1 from frames 0..k-1 by "adam" or "lbfgs": the first half of the steps on frame 0 alone, a problem
     without g, the rest on all of them."""
-    objective = known_objective(view.frames)
-    return descend(
-        view.public, surrogate, objective, len(view.frames), optimiser=optimiser, steps=steps, restarts=restarts, draw=draw
-    )
+    objective, span = known_objective(view.frames), len(view.frames)
+    effort = {"steps": steps, "restarts": restarts}
+    return descend(view.public, surrogate, objective, span, optimiser=optimiser, draw=draw, stop=stop, **effort)
 
 
 def descend(
@@ -97,6 +112,7 @@ def descend(
     steps: int,
     restarts: int,
     draw: torch.Generator,
+    stop: Stop = never,
 ) -> Answer:
     """Minimise the objective of frames 0..span-1 over z_1; the best of `restarts` by what the bytes really show.
 
@@ -107,7 +123,7 @@ def descend(
         raise ShapeError("a flow without gradients cannot be descended")
     shape = (restarts, *public.latent_shape)
     start = torch.randint(0, 256, shape, generator=draw).double()
-    problem = _Problem(surrogate, objective, span)
+    problem = _Problem(surrogate.show, surrogate.step, objective, span, stop)
     runner = {"adam": _adam, "lbfgs": _lbfgs, "net": _net}[optimiser]
     end = runner(problem, start, steps, draw)
     latents = end.detach().nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)
@@ -120,7 +136,14 @@ def descend(
 
 
 def search(
-    public: Public, objective: Objective, span: int, *, evaluations: int, draw: torch.Generator, index: int = 1
+    public: Public,
+    objective: Objective,
+    span: int,
+    *,
+    evaluations: int,
+    draw: torch.Generator,
+    index: int = 1,
+    stop: Stop = never,
 ) -> Answer:
     """Evolution without gradients: random latents first, then the best one with ever fewer of its bytes redrawn.
 
@@ -130,6 +153,8 @@ def search(
     least = initial = exact_loss(public, best, index, objective, span)
     history = [least]
     for number in range(1, evaluations):
+        if stop():
+            break
         fresh = torch.randint(0, 256, public.latent_shape, generator=draw, dtype=torch.uint8)
         share = 1.0 if number < evaluations / 3 else 0.5 ** (12 * (number / evaluations - 1 / 3))
         redrawn = torch.rand(public.latent_shape, generator=draw) < share
@@ -152,44 +177,49 @@ def exact_loss(public: Public, latent: Tensor, index: int, objective: Objective,
 class _Problem:
     """The loss on the surrogate, and what was seen on the way."""
 
-    surrogate: Surrogate
+    show: Differentiable
+    step: Differentiable | None
     objective: Objective
     span: int
+    stop: Stop
     growth: Growth = field(default_factory=lambda: Growth([]))
     history: list[float] = field(default_factory=list)
     first_gradient: float | None = None
 
     def losses(self, z: Tensor, span: int) -> Tensor:
         """(B,) losses of the first `span` frames; as many as g has gradients for."""
-        show, step = self.surrogate.show, self.surrogate.step
-        assert show is not None
-        shown = [show(z)]
-        for _ in range(1, span if step is not None else 1):
-            assert step is not None
-            z = self.growth.through(step, rounded(z))
-            shown.append(show(z))
+        shown = [self.show(z)]
+        for _ in range(span - 1):
+            if self.step is None:
+                break
+            z = self.growth.through(self.step, rounded(z))
+            shown.append(self.show(z))
         return self.objective(shown)
 
     def span_at(self, number: int, steps: int) -> int:
         """The first half of the steps uses the first frame alone."""
         return 1 if number < steps / 2 else self.span
 
-    def descend(self, z: Tensor, leaves: Sequence[Tensor], span: int) -> None:
-        """Put gradients into the leaves, the sum over the batch."""
+    def descend(self, z: Tensor, leaves: Sequence[Tensor], span: int) -> float:
+        """Put gradients of the losses' sum into the leaves; returns it."""
         losses = self.losses(z, span)
         self.history.append(float(losses.detach().min()))
         if losses.requires_grad:
             torch.autograd.backward(losses.sum(), inputs=list(leaves))
-        for leaf in leaves:
-            leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad.nan_to_num_(0.0, 0.0, 0.0)
+        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad.nan_to_num(0.0) for leaf in leaves]
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
         if self.first_gradient is None:
-            self.first_gradient = math.sqrt(sum(float(leaf.grad.square().sum()) for leaf in leaves if leaf.grad is not None))
+            self.first_gradient = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+        return float(losses.detach().sum())
 
 
 def _adam(problem: _Problem, start: Tensor, steps: int, draw: torch.Generator) -> Tensor:
     z = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=_FIRST_RATE)
     for number in range(steps):
+        if problem.stop():
+            break
         cooled = 0.5 + 0.5 * math.cos(math.pi * number / max(1, steps - 1))
         for group in optimiser.param_groups:
             group["lr"] = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * cooled
@@ -205,17 +235,24 @@ def _lbfgs(problem: _Problem, start: Tensor, steps: int, draw: torch.Generator) 
     z = start.clone().requires_grad_()
     scale = float(start[0].numel())  # of the loss: else its gradients are below the tolerances
     for span in dict.fromkeys((1, problem.span)):
+        if problem.stop():
+            break
         budget = steps if problem.span == 1 else max(1, steps // 2)
         optimiser = torch.optim.LBFGS(
-            [z], lr=1.0, max_iter=budget, max_eval=budget, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
+            [z],
+            max_iter=budget,
+            max_eval=budget,
+            tolerance_grad=0,
+            tolerance_change=0,
+            history_size=_HISTORY,
+            line_search_fn="strong_wolfe",
         )
 
         def closure(span: int = span, optimiser: torch.optim.Optimizer = optimiser) -> Tensor:
             optimiser.zero_grad()
-            problem.descend(z, [z], span)
-            assert z.grad is not None
-            z.grad *= scale
-            return torch.tensor(problem.history[-1] * scale, dtype=torch.float64)
+            loss = problem.descend(z, [z], span)
+            z.grad = None if z.grad is None else z.grad * scale
+            return torch.tensor(loss * scale, dtype=torch.float64)
 
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -240,6 +277,8 @@ def _net(problem: _Problem, start: Tensor, steps: int, draw: torch.Generator) ->
     seen = (start / 128 - 1).float()
     optimiser = torch.optim.Adam(net.parameters(), lr=_NET_RATE)
     for number in range(steps):
+        if problem.stop():
+            break
         optimiser.zero_grad()
         z = 255 * torch.sigmoid(net(seen)).double()
         problem.descend(z, list(net.parameters()), problem.span_at(number, steps))

@@ -25,7 +25,7 @@ _TRIALS = 4
 class Surrogate:
     """What has gradients. None: that part has none, and only its outputs can be used.
 
-    show: F, (B, C, H, W) float64 latents in 0..255 to (B, 3, H, W) float32 frames around [0, 1], not rounded.
+    show: F, (B, C, H, W) float64 latents in 0..255 to (B, 3, H, W) frames around [0, 1], not rounded.
     step: g, whole numbers in 0..255 as float64 to the same.
     """
 
@@ -70,7 +70,8 @@ class Growth:
 
 def _norm(gradient: Tensor) -> Tensor:
     """(B, 1, 1, 1): of each latent's gradient."""
-    return gradient.double().flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    norm: Tensor = gradient.double().flatten(1).norm(dim=1)
+    return norm.view(-1, 1, 1, 1)
 
 
 def _flow(public: Public) -> Differentiable | None:
@@ -78,7 +79,8 @@ def _flow(public: Public) -> Differentiable | None:
     shown: Differentiable | None = hook(public.section) if hook is not None else None
     if shown is None:
         return None
-    return lambda z: shown(z.float() / 256)
+    inner: Differentiable = shown
+    return lambda z: inner(z / 256)
 
 
 def _generator(generator: Generator) -> Differentiable | None:
@@ -90,7 +92,8 @@ def _generator(generator: Generator) -> Differentiable | None:
 
 
 def _permutation(generator: Generator) -> Differentiable | None:
-    """g as z[order] + constant modulo 256, if that is what it is: four latents tell, `_TRIALS` random ones confirm."""
+    """g as z[order] + constant modulo 256, if that is what it is: four latents tell, one full of 255 and `_TRIALS`
+    random ones confirm."""
     size = generator.shape[0] * generator.shape[1] * generator.shape[2]
 
     def after(row: Tensor) -> Tensor:
@@ -103,8 +106,8 @@ def _permutation(generator: Generator) -> Differentiable | None:
     if not torch.equal(order.sort().values, places):
         return None
     draw = torch.Generator().manual_seed(0)
-    for _ in range(_TRIALS):
-        z = torch.randint(0, 256, (size,), generator=draw)
+    trials = [torch.full((size,), 255), *torch.randint(0, 256, (_TRIALS, size), generator=draw)]
+    for z in trials:
         if not torch.equal(after(z), (z[order] + constant) % 256):
             return None
 
