@@ -406,13 +406,15 @@ def test_an_ideal_f_is_not_broken(attack: type[KnownPlaintextInversion] | type[P
 
 def test_a_chaotic_g_keeps_what_inverting_f_finds() -> None:
     """The paper's F on the default g: F alone is inverted to some error, the frames after it stay dark."""
-    row = run_attack(KnownPlaintextInversion, autoencoder_pair(steps=250), Settings(seed=6))
+    row = run_attack(KnownPlaintextInversion, autoencoder_pair(steps=400), Settings(seed=6))
     check(row, Verdict.NOT_BROKEN)
     assert row.target is not None
     assert "exploding gradient" in row.target.flags
     first = row.target.details["rungs"][0]
     assert first["loss"] < 0.9 * first["initial loss"]
-    assert max(row.target.details["agreement of each guess"]) < 0.5 < row.target.details["agreement of the right key"]
+    right = row.target.details["agreement of the right key"]
+    assert max(row.target.details["agreement of each guess"]) < 0.1
+    assert right > 0.3
 
 
 def test_the_linear_flow_is_a_hard_problem_that_lbfgs_comes_near() -> None:

@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from scipy import stats
 from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
-from neuralcipher.attacks.inversion.solving import Answer, show_from
+from neuralcipher.attacks.inversion.solving import Answer, Stop, show_from
 from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.attacks.views import public
@@ -63,6 +64,12 @@ def split(frames: int, most: int, held_out: int) -> Split:
     if not known:
         raise NotApplicable(f"{frames} frames: one must be known and {FEWEST} held out")
     return Split(known, known[-1], min(frames, known[-1] + held_out))
+
+
+def clock(run: Run) -> Stop:
+    """Whether the time is spent, for attackers: they get no run, which could draw keys."""
+    ends = None if run.seconds is None else time.monotonic() + run.seconds
+    return lambda: ends is not None and time.monotonic() > ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
 from neuralcipher.attacks.figures import Figure, Histogram, Lines, Pictures
 from neuralcipher.attacks.inversion.controls import open_pair, planted_like
-from neuralcipher.attacks.inversion.judging import Judged, Split, flags_of, judge, split
+from neuralcipher.attacks.inversion.judging import Judged, Split, clock, flags_of, judge, split
 from neuralcipher.attacks.inversion.solving import Answer, Stop, exact_loss, invert, known_objective, never, search
 from neuralcipher.attacks.inversion.surrogate import Surrogate, surrogate_of
 from neuralcipher.attacks.planted_flows import IdealFlow
@@ -54,7 +55,7 @@ class Effort:
     restarts: int
 
 
-QUICK = Effort(steps=8, cap=100, floor=6, search=6, restarts=1)
+QUICK = Effort(steps=8, cap=60, floor=6, search=6, restarts=1)
 FULL = Effort(steps=200, cap=800, floor=30, search=60, restarts=2)
 
 
@@ -71,9 +72,8 @@ def rungs_of(effort: Effort, known: Sequence[int], size: int, has_gradient: bool
     return [*rungs, *(Rung(k, "lbfgs", steps(k)) for k in dict.fromkeys((known[0], known[-1])))]
 
 
-def solve(view: KnownFrames, surrogate: Surrogate, rung: Rung, run: Run, label: str, *, stop: Stop = never) -> Answer:
-    """The attacker: one rung on a view. run: for the draws of its starts alone."""
-    draw = run.torch_draw(label)
+def solve(view: KnownFrames, surrogate: Surrogate, rung: Rung, *, draw: torch.Generator, stop: Stop = never) -> Answer:
+    """The attacker: one rung on a view."""
     if rung.optimiser == "search":
         objective, span = known_objective(view.frames), len(view.frames)
         return search(view.public, objective, span, evaluations=rung.steps, draw=draw, index=0, stop=stop)
@@ -129,15 +129,18 @@ class KnownPlaintextInversion:
         if not run.settings.is_full and has_gradient:
             rungs = rungs[: len(known) + 1]  # L-BFGS with one frame only
         answers: list[Answer] = []
+        stop = clock(run)
         for number, rung in enumerate(rungs):
             if answers and run.out_of_time():
                 break
-            answers.append(solve(views[rung.known], surrogate, rung, run, f"rung {number}", stop=run.out_of_time))
+            draw = run.torch_draw(f"rung {number}")
+            answers.append(solve(views[rung.known], surrogate, rung, draw=draw, stop=stop))
             run.progress((number + 1) / (len(rungs) + 1))
         black_box = None
         if has_gradient:
             beside = Rung(1, "search", effort.search)
-            black_box = solve(views[known[0]], surrogate, beside, run, "black box", stop=run.out_of_time)
+            draw = run.torch_draw("black box")
+            black_box = solve(views[known[0]], surrogate, beside, draw=draw, stop=stop)
         late = len(answers) < len(rungs) or run.out_of_time()
         chosen = choose(views[known[-1]], answers)
         judged = judge(pair, answers, [chosen], parts, run.pick(quick=2, full=16), run)

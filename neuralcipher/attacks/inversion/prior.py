@@ -8,7 +8,7 @@ import numpy as np
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.inversion.controls import planted_like
-from neuralcipher.attacks.inversion.judging import flags_of, judge, split
+from neuralcipher.attacks.inversion.judging import clock, flags_of, judge, split
 from neuralcipher.attacks.inversion.known_plaintext import FULL_SIZE, figures, pair_of
 from neuralcipher.attacks.inversion.priors import NONE, PRIORS, Prior, solve_with_prior
 from neuralcipher.attacks.inversion.solving import Answer
@@ -61,10 +61,11 @@ class PriorInversion:
         steps = max(most, min(round(most * scale), run.pick(quick=60, full=500)))
         arms: list[Prior] = [NONE, *(prior for prior in PRIORS if has_gradient or not prior.net)]
         answers: list[Answer] = []
+        stop = clock(run)
         for number, prior in enumerate(arms):
             draw = run.torch_draw("start")  # the same for every prior: a paired comparison
             view = known if prior.plaintext else none
-            answers.append(solve_with_prior(view, surrogate, prior, steps=steps, draw=draw, stop=run.out_of_time))
+            answers.append(solve_with_prior(view, surrogate, prior, steps=steps, draw=draw, stop=stop))
             run.progress((number + 1) / (len(arms) + 1))
         late = run.out_of_time()
         tested = list(range(1, len(arms)))
