@@ -193,6 +193,13 @@ class LinearFlow(PlantedFlow):
         gain, added, dual = _linear(body, (count, 3, height, width))
         return _apply(gain, added.to(z.dtype), dual.to(z.dtype), z)
 
+    @classmethod
+    def differentiable(cls, section: bytes) -> Callable[[Tensor], Tensor]:
+        """F with gradients: (B, 3, H, W) float latents in [0, 1) to frames around [0, 1], not rounded or clipped."""
+        count, height, width, body = _parse(section)
+        gain, added, dual = _linear(body, (count, 3, height, width))
+        return lambda z: _apply(gain, added, dual, 256 * z.double()) / 255
+
 
 def recipe(
     flow: type[Flow],

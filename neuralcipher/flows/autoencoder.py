@@ -171,6 +171,27 @@ class AutoencoderFlow:
                 yield x[0, :, :height, :width].cpu()
 
     @classmethod
+    def differentiable(cls, section: bytes) -> Callable[[Tensor], Tensor]:
+        """F with gradients, for research: (B, 3, H', W') float latents in [0, 1) to (B, 3, H, W) in [0, 1].
+
+        What it returns is not rounded, and not clamped, so that gradients do not vanish outside; between stages it is
+        both, with straight-through gradients, as `render` has it.
+        """
+        _, height, width, stages = _parse(section)
+        for stage in stages:
+            stage.requires_grad_(False)
+
+        def shown(x: Tensor) -> Tensor:
+            x = x.float()
+            for stage in stages[:-1]:
+                y = stage(x)
+                x = (y + ((y.clamp(0, 1) * 255).round() / 255 - y).detach()) * (255 / 256)
+            whole: Tensor = stages[-1](x)
+            return whole[..., :height, :width]
+
+        return shown
+
+    @classmethod
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
         """Not possible: F was trained on this very keystream."""
         raise UsageError(

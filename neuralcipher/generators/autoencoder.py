@@ -228,6 +228,13 @@ class AutoencoderGenerator:
                 x = v.to(torch.uint8) if last else v.float()
         return x.contiguous().view(z.shape)
 
+    def differentiable(self, z: Tensor) -> Tensor:
+        """`next_latent` with straight-through gradients. z: (B, C, H, W) float64, whole numbers in 0..255."""
+        biases = [rounder - ROUNDER_FLOAT for rounder in self._rounders]
+        with torch.autocast(z.device.type, enabled=False):
+            x = _step_through(z.float() - 128, self._layers, list(zip(self._weights, biases, strict=True)), self.relu)
+        return x.double() + 128
+
     def to(self, device: torch.device) -> AutoencoderGenerator:
         """Move the weights to `device`; returns self."""
         self._weights = [weight.to(device) for weight in self._weights]
@@ -273,17 +280,22 @@ class _Trainable(torch.nn.Module):
 
     def step(self, x: Tensor, parameters: list[tuple[Tensor, Tensor]]) -> Tensor:
         """g, on integers in -128..127 carried as float."""
-        for index, (layer, (weight, bias)) in enumerate(zip(self.layers, parameters, strict=True)):
-            sums = F.conv2d(_surround(x, layer), weight, bias, stride=layer.stride)
-            if not self.relu:
-                phase = torch.remainder(sums + _QUARTER, _PERIOD)
-                folded = torch.where(phase < _PERIOD // 2, phase, _PERIOD - 1 - phase)
-                x = _through(torch.floor, folded / 64) - 128
-            elif index < len(self.layers) - 1:
-                x = _through(torch.floor, sums / 64).clamp(0, 127)
-            else:
-                x = _through(torch.floor, sums / 32).clamp(-128, 127)
-        return x
+        return _step_through(x, self.layers, parameters, self.relu)
+
+
+def _step_through(x: Tensor, layers: list[_Layer], parameters: list[tuple[Tensor, Tensor]], relu: bool) -> Tensor:
+    """g on integers in -128..127 carried as float, with straight-through gradients through its rounding."""
+    for index, (layer, (weight, bias)) in enumerate(zip(layers, parameters, strict=True)):
+        sums = F.conv2d(_surround(x, layer), weight, bias, stride=layer.stride)
+        if not relu:
+            phase = torch.remainder(sums + _QUARTER, _PERIOD)
+            folded = torch.where(phase < _PERIOD // 2, phase, _PERIOD - 1 - phase)
+            x = _through(torch.floor, folded / 64) - 128
+        elif index < len(layers) - 1:
+            x = _through(torch.floor, sums / 64).clamp(0, 127)
+        else:
+            x = _through(torch.floor, sums / 32).clamp(-128, 127)
+    return x
 
 
 def _fit(

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from neuralcipher.errors import CheckFailedError, PayloadDamagedError, ShapeErro
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
 from neuralcipher.generators.expand import SEED_BYTES, check_seed, expand, permutation, small_integers
-from neuralcipher.generators.integer_ops import ROUNDER_FLOAT, exact_convolve
+from neuralcipher.generators.integer_ops import ROUNDER, ROUNDER_FLOAT, exact_convolve
 
 MIN_STATE_BYTES = 256
 MAX_ROUNDS = 64
@@ -235,6 +236,35 @@ class FeistelGenerator:
         u = exact_convolve(v.to(self.dtype), coupling.second, coupling.second_rounder, dilation=_DILATION)
         u >>= 4
         return u.to(torch.uint8).permute(0, 2, 3, 1).reshape(half.shape[0], -1)[:, : grid.size]
+
+    def differentiable(self, z: Tensor) -> Tensor:
+        """`next_latent` with straight-through gradients. z: (B, C, H, W) float64, whole numbers in 0..255.
+
+        A sum modulo 256 has the slope 1, a shift that of its division, and the quadratic the difference to its next
+        value: of the least size modulo 2**32, up to 128, so that gradients grow past float32 within a step.
+        """
+        halves = list(z.double().flatten(1).chunk(2, dim=1))
+        with torch.autocast(z.device.type, enabled=False):
+            for index in range(len(self.couplings)):
+                total = halves[1 - index % 2] + self._change_through(halves[index % 2], index)
+                halves[1 - index % 2] = total - 256 * torch.floor(total.detach() / 256)
+        return torch.cat(halves, dim=1).reshape(z.shape)
+
+    def _change_through(self, half: Tensor, index: int) -> Tensor:
+        """`coupling_output` on floats. half: (batch, size / 2), whole numbers in 0..255."""
+        grid, coupling = self.grid, self.couplings[index]
+        words = half.reshape(len(half), -1, grid.word).index_select(1, coupling.gather)
+        x = words.reshape(-1, grid.height + 2 * _PAD, grid.width + 2 * _PAD, grid.channels).permute(0, 3, 1, 2)
+        h = F.conv2d(x, coupling.first.double())
+        with torch.no_grad():
+            v = h.to(torch.int32) + ROUNDER
+            top = ((v + _MULTIPLIER * v * v) >> 24).double()
+            slope = (1 + _MULTIPLIER * (2 * v + 1)).double() / 2**24
+        t = top + slope * (h - h.detach())
+        sums = F.conv2d(t, coupling.second.double(), dilation=_DILATION) / 16
+        u = sums + (torch.floor(sums) - sums).detach()
+        u = u - 256 * torch.floor(u.detach() / 256)
+        return u.permute(0, 2, 3, 1).reshape(len(half), -1)[:, : grid.size]
 
     @torch.no_grad()
     def _walk(self, z: Tensor, *, forward: bool) -> Tensor:
