@@ -78,7 +78,7 @@ def test_a_sequence_passes_at_one_in_a_hundred() -> None:
 
 
 def test_an_ideal_source_is_rejected_at_the_stated_rate_only() -> None:
-    # 188 rows of 100 sequences, 200 times: with the publication's limits a third and more of these have a failed row.
+    # 188 rows of 100 sequences, 200 times. That 96 must pass in each row would reject about half of these.
     draw = np.random.default_rng(7)
     rejected = 0
     for _ in range(200):
