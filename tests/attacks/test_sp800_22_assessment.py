@@ -72,8 +72,13 @@ def test_rows_are_judged_together() -> None:
     assert by_name["few"].adjusted_p == pytest.approx(2 * 0.011**5 * 102)  # behind three worse ones of 105
 
 
+def test_a_sequence_passes_at_one_in_a_hundred() -> None:
+    (row,) = assess({"runs": [0.01, 0.0099, 0.5, 1.0]}).rows
+    assert (row.sequences, row.passed) == (4, 3)
+
+
 def test_an_ideal_source_is_rejected_at_the_stated_rate_only() -> None:
-    # 188 rows of 100 sequences, 200 times: with the publication's limits a third and more of these have a failed row.
+    # 188 rows of 100 sequences, 200 times. That 96 must pass in each row would reject about half of these.
     draw = np.random.default_rng(7)
     rejected = 0
     for _ in range(200):
