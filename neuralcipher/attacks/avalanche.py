@@ -18,7 +18,7 @@ from neuralcipher.attacks.byte_nulls import IDEAL_CHANGED, bytes_to_see, few_cha
 from neuralcipher.attacks.figures import Figure, Lines, Matrix
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_above, binomial_two_sided, clopper_pearson
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 from neuralcipher.generators.base import Generator

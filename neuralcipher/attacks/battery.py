@@ -14,7 +14,7 @@ from neuralcipher.attacks.byte_nulls import generator_of
 from neuralcipher.attacks.figures import Lines, Matrix
 from neuralcipher.attacks.lcg_words import lcg_words
 from neuralcipher.attacks.planted import control_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.sp800_22 import ALPHA, TESTS, Assessment, Outcome, assess, collect, run_suite
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 

@@ -24,8 +24,8 @@ from neuralcipher.attacks.reuse import (
     rehearsed,
     score,
 )
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import Clock, OutOfTime, difference_interval, picture
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import Subject
 
 _NOISE = 48

@@ -17,7 +17,7 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.distinguisher import generator_subject
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.planted import control_generator, weak_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_above
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 from neuralcipher.generators.base import Generator

@@ -13,7 +13,7 @@ from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, T
 from neuralcipher.attacks.distinguisher import generator_subject
 from neuralcipher.attacks.figures import Histogram
 from neuralcipher.attacks.planted import Planted, Rows, control_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject, z0_of
 from neuralcipher.generators.base import Generator, Shape
 

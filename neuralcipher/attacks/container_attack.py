@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from neuralcipher.attacks.alterations import FAMILIES, Alteration, Plan, PublicFile, alterations, flip_places
 from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
 from neuralcipher.attacks.figures import Lines
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import highest_rate
 from neuralcipher.attacks.subjects import BundleSubject, Subject
 from neuralcipher.container import SUITE_BARE, SUITE_SEALED, BundleReader, BundleWriter, add_slot, copy_with_slots

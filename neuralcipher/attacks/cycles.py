@@ -19,7 +19,7 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.byte_nulls import IDEAL_SQUARE, generator_of, nearness, weak
 from neuralcipher.attacks.figures import Lines, Matrix
 from neuralcipher.attacks.planted import control_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 from neuralcipher.generators import checks
 

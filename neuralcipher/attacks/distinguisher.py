@@ -23,7 +23,7 @@ from neuralcipher.attacks.base import (
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.learners import Examples, FloatArray, Learner, Linear, Net
 from neuralcipher.attacks.planted import control_generator, weak_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, smallest_visible
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 

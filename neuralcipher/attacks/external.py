@@ -13,7 +13,7 @@ from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.lcg_words import lcg_words
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 
 KEY_BYTES = 1 << 17

@@ -12,7 +12,6 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.figures import Histogram, Pictures
 from neuralcipher.attacks.planted_flows import IgnoresKeyFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -28,6 +27,7 @@ from neuralcipher.attacks.seen import (
     shown_to,
     strangers,
 )
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.video.quality import ms_ssim, similarity_kind
 

@@ -17,7 +17,6 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.figures import Lines, Pictures
 from neuralcipher.attacks.planted_flows import LinearFlow
 from neuralcipher.attacks.ranks import rank_sum
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -32,6 +31,7 @@ from neuralcipher.attacks.seen import (
     psnr_db,
     shown_to,
 )
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 
 SHARES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5)

@@ -12,7 +12,6 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.figures import Histogram, Pictures
 from neuralcipher.attacks.planted_flows import MeanBiasFlow
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -28,6 +27,7 @@ from neuralcipher.attacks.seen import (
     shown_to,
     strangers,
 )
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import Public, public
 

@@ -13,7 +13,6 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, T
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.planted_flows import IgnoresKeyFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import (
     Clock,
     FloatArray,
@@ -26,6 +25,7 @@ from neuralcipher.attacks.seen import (
     preference_interval,
     resealed,
 )
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import Public, public
 

@@ -13,7 +13,7 @@ from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, T
 from neuralcipher.attacks.distinguisher import generator_subject
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.planted import control_generator, weak_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, smallest_visible
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 

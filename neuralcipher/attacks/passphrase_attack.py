@@ -14,7 +14,7 @@ from scipy import stats
 from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
 from neuralcipher.attacks.container_attack import as_bundle
 from neuralcipher.attacks.figures import Lines
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import BundleSubject, Subject
 from neuralcipher.container import SUITE_BARE, BundleReader, BundleWriter
 from neuralcipher.keys import (

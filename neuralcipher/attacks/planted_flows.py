@@ -62,6 +62,11 @@ class PlantedFlow:
         return 3, height, width
 
     @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """None: nothing is trained."""
+        return 0
+
+    @classmethod
     def render(
         cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
     ) -> Iterator[Tensor]:

@@ -21,8 +21,8 @@ from neuralcipher.attacks import leaks
 from neuralcipher.attacks.base import Measurement, NotApplicable
 from neuralcipher.attacks.masks import Layout, Learned, coverage, layout_of, learn, unmasked
 from neuralcipher.attacks.planted_flows import IdealFlow, bundle_key, planted_pair, shared_keystream
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import Clock, FloatArray, Video, pair, resealed, small
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import Public, public
 from neuralcipher.errors import NeuralCipherError, UsageError

@@ -26,8 +26,8 @@ from neuralcipher.attacks.reuse import (
     rehearsed,
     score,
 )
-from neuralcipher.attacks.run import Run
 from neuralcipher.attacks.seen import Clock, OutOfTime, Video, difference_interval, picture
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 
 

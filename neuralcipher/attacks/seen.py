@@ -14,7 +14,7 @@ from torch import Tensor
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
 from neuralcipher.attacks.planted_flows import IdealFlow, planted_pair
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.flows.base import Flow
 from neuralcipher.video.quality import IDENTICAL_DB

@@ -15,9 +15,9 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.descent import Descent
 from neuralcipher.attacks.distinguisher import generator_subject
 from neuralcipher.attacks.figures import Histogram, Lines
-from neuralcipher.attacks.inversion import Inverter, climb, inverters, misfit
+from neuralcipher.attacks.inverters import Inverter, climb, inverters, misfit
 from neuralcipher.attacks.planted import control_generator, weak_generator
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, highest_rate
 from neuralcipher.attacks.subjects import SALT, GeneratorSubject, Subject
 from neuralcipher.attacks.views import KnownState, known_state

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, NotApplicable, ThreatModel, register
 from neuralcipher.attacks.container_attack import as_bundle, attackable
 from neuralcipher.attacks.figures import Histogram, Lines
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_two_sided, clopper_pearson, smallest_visible
 from neuralcipher.attacks.subjects import BundleSubject, Subject
 from neuralcipher.container import SUITE_BARE, SUITE_SEALED, BundleReader

@@ -26,7 +26,7 @@ from neuralcipher.attacks.byte_nulls import (
 from neuralcipher.attacks.figures import Lines, Pictures
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape

@@ -13,7 +13,7 @@ from neuralcipher.attacks import chosen_plaintext, imposter, key_ladder, mean_fr
 from neuralcipher.attacks.base import find
 from neuralcipher.attacks.judge import Row, run_attack
 from neuralcipher.attacks.planted_flows import recipe
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.flows.autoencoder import AutoencoderConfig, AutoencoderFlow
 from neuralcipher.flows.base import Flow

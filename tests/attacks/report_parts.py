@@ -11,7 +11,7 @@ import numpy as np
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, Verdict
 from neuralcipher.attacks.figures import Histogram, Lines, Matrix, Pictures
 from neuralcipher.attacks.judge import Row
-from neuralcipher.attacks.run import Settings
+from neuralcipher.attacks.session import Settings
 
 NOISE = np.random.default_rng(0)
 LINES = Lines(

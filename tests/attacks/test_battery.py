@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable, Verdict
 from neuralcipher.attacks.battery import Battery, keystreams
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject
 
 

@@ -17,7 +17,7 @@ from neuralcipher.attacks.base import NotApplicable, Verdict
 from neuralcipher.attacks.container_attack import ContainerAttack, judged, small_bundle
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.planted import control_generator
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
 from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.container.format import Source

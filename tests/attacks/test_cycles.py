@@ -8,13 +8,13 @@ import torch
 from generator_targets import generator_subject
 from hypothesis import given
 from hypothesis import strategies as st
-from neuralcipher.attacks.run import Settings
 from torch import Tensor
 
 from neuralcipher.attacks.base import Verdict
 from neuralcipher.attacks.byte_nulls import IDEAL_SQUARE
 from neuralcipher.attacks.cycles import Cycles, Walk, brent, exponents
 from neuralcipher.attacks.judge import Row, run_attack
+from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.subjects import Subject
 
 SHAPE = (1, 16, 16)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.descent import Descent, differentiable
-from neuralcipher.attacks.inversion import inverters, misfit
+from neuralcipher.attacks.inverters import inverters, misfit
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
 
 

@@ -17,7 +17,7 @@ from neuralcipher.attacks.base import Verdict
 from neuralcipher.attacks.external import ExternalBatteries
 from neuralcipher.attacks.external_tools import OutOfTime, Reading, UnreadableOutput
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.run import Settings
+from neuralcipher.attacks.session import Settings
 
 ENT = "0,File-bytes,Entropy,Chi-square,Mean,Monte-Carlo-Pi,Serial-Correlation\n"
 RNGTEST = "rngtest: bits received from input: {}\nrngtest: FIPS 140-2 successes: {}\nrngtest: FIPS 140-2 failures: {}\n"

@@ -21,7 +21,7 @@ from neuralcipher.attacks.inversion.surrogate import Growth, rounded, surrogate_
 from neuralcipher.attacks.judge import Row, gate, run_attack
 from neuralcipher.attacks.planted import control_generator, weak_generator
 from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearConfig, LinearFlow, recipe
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject, Recipe
 from neuralcipher.attacks.views import Public, known_frames, public
 from neuralcipher.errors import ShapeError

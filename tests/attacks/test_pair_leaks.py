@@ -18,7 +18,6 @@ from neuralcipher.attacks.judge import gate
 from neuralcipher.attacks.mean_frame import attack, recovered_mean
 from neuralcipher.attacks.membership import Trial, resemblance
 from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow
-from neuralcipher.attacks.run import Run, Settings
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -31,6 +30,7 @@ from neuralcipher.attacks.seen import (
     small,
     together,
 )
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.attacks.views import public
 from neuralcipher.video.quality import psnr_db as reference_psnr_db

@@ -25,7 +25,7 @@ from neuralcipher.attacks.passphrase_attack import (
     usd_to_find,
 )
 from neuralcipher.attacks.planted import control_generator
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
 from neuralcipher.container import BundleWriter
 from neuralcipher.keys import Argon2Parameters, BundleKey, Key, Passphrase, PassphraseSlot, seal_slot

@@ -38,7 +38,7 @@ from neuralcipher.attacks.reuse import (
     study,
     xor,
 )
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject, z0_of
 from neuralcipher.attacks.views import public
 from neuralcipher.flows.latent import LatentConfig, LatentFlow

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.inversion import ByteTables, LinearOverBits, OwnInverse, climb, inverters, is_affine, misfit
+from neuralcipher.attacks.inverters import ByteTables, LinearOverBits, OwnInverse, climb, inverters, is_affine, misfit
 from neuralcipher.attacks.planted import Planted, weak_generator
 from neuralcipher.attacks.state import StateToFuture, StateToPast, Unrepeatable, equal_share, next_segment
 from neuralcipher.attacks.subjects import SALT, z0_of

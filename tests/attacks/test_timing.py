@@ -17,7 +17,7 @@ from neuralcipher.attacks.base import CONTROL_LEVEL, Verdict
 from neuralcipher.attacks.container_attack import small_bundle
 from neuralcipher.attacks.judge import gate, run_attack
 from neuralcipher.attacks.planted import control_generator
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
 from neuralcipher.attacks.timing import Lock, Pairs, TimingAttack, cropped_t, guess, time_pairs, welch_t
 from neuralcipher.container import BundleReader, BundleWriter

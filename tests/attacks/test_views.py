@@ -23,7 +23,7 @@ from torch import Tensor
 
 from neuralcipher.attacks import views
 from neuralcipher.attacks.inversion import known_plaintext, prior, priors, solving, surrogate
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import (
     SALT,
     BundleSubject,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuralcipher.attacks.planted import PREFIX
 from neuralcipher.attacks.planted_flows import PlantedFlow, recipe
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.coding.binary import FieldReader
 from neuralcipher.flows.base import Flow

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
 from neuralcipher.attacks.inversion.solving import Answer, Stop, show_from
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.attacks.views import public
 

@@ -18,7 +18,7 @@ from neuralcipher.attacks.inversion.judging import Judged, Split, clock, flags_o
 from neuralcipher.attacks.inversion.solving import Answer, Stop, exact_loss, invert, known_objective, never, search
 from neuralcipher.attacks.inversion.surrogate import Surrogate, surrogate_of
 from neuralcipher.attacks.planted_flows import IdealFlow
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import KnownFrames, known_frames
 

@@ -14,7 +14,7 @@ from neuralcipher.attacks.inversion.priors import NONE, PRIORS, Prior, solve_wit
 from neuralcipher.attacks.inversion.solving import Answer
 from neuralcipher.attacks.inversion.surrogate import surrogate_of
 from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow
-from neuralcipher.attacks.run import Run
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import Subject
 from neuralcipher.attacks.views import known_frames, public
 

@@ -15,7 +15,7 @@ from PIL import Image
 from neuralcipher.attacks.base import CONTROL_LEVEL, Measurement, Verdict
 from neuralcipher.attacks.figures import Figure, Histogram, Lines, Matrix, Pictures
 from neuralcipher.attacks.judge import Row
-from neuralcipher.attacks.run import Settings
+from neuralcipher.attacks.session import Settings
 from neuralcipher.errors import UsageError
 
 SCHEMA = "neuralcipher.attack/1"
