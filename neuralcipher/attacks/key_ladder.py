@@ -33,6 +33,7 @@ from neuralcipher.attacks.seen import (
     shown_to,
 )
 from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.views import public
 
 SHARES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5)
 """Of the bits of z0 that are flipped."""
@@ -111,10 +112,10 @@ class _Climbed:
 def _climb(target: PairSubject, run: Run, clock: Clock, counts: tuple[int, int, int], frames: int) -> _Climbed:
     near, far, each = counts
     truth = target.frames[:frames].numpy()
-    draw, z0 = run.draw("rungs"), target.z0
+    draw, z0, view = run.draw("rungs"), target.z0, public(target)
 
     def look(starts: Sequence[Tensor]) -> tuple[tuple[float, ...], Video]:
-        seen = shown_to(target, starts, frames, clock)
+        seen = shown_to(view, starts, frames, clock)
         return tuple(psnr_db(one, truth) for one in seen), seen[0][0]
 
     def rung(kind: str, distance: float, count: int, change: Callable[[], Tensor]) -> Rung:
@@ -126,7 +127,8 @@ def _climb(target: PairSubject, run: Run, clock: Clock, counts: tuple[int, int, 
     bits = 8 * target.z0.numel()
     rungs = [rung("bits", 1 / bits, near, partial(flip_bits, z0, 1, draw))]
     rungs.append(rung("levels", STEPS[0], near, partial(shift_levels, z0, STEPS[0], draw)))
-    kdf, _ = look(target.starts([flip_key(target.key, int(draw.integers(_KEY_BITS))) for _ in range(near)]))
+    key_bits = draw.choice(_KEY_BITS, near, replace=False).tolist()
+    kdf, _ = look(target.starts([flip_key(target.key, bit) for bit in key_bits]))
     for share in SHARES:
         flipped = max(1, round(share * bits))
         rungs.append(rung("bits", share, each, partial(flip_bits, z0, flipped, draw)))
