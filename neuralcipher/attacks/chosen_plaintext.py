@@ -28,19 +28,24 @@ from neuralcipher.attacks.seen import Clock, OutOfTime, difference_interval, pic
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import Subject
 
-_NOISE = 48
+_SIDE = 32
+_NOISE = {"noise": 48, "faint noise": 32}
+"""Grey levels around the middle: a louder video says more of its keystream, if its latents still have one shape."""
 
 
 def chosen_videos(like: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-    """Black, white, black with one white pixel in the middle, and noise: (N, 3, H, W) uint8, like the video given.
+    """Black, white, black with one white pixel in the middle, and two noises: (N, 3, H, W) uint8, like the video given.
 
     A flow that codes needs few bytes for the first three, so that they show little of the keystream: hence the noise.
     """
     black, white = torch.zeros_like(like), torch.full_like(like, 255)
     pixel = black.clone()
     pixel[:, :, like.shape[2] // 2, like.shape[3] // 2] = 255
-    noise = torch.randint(128 - _NOISE, 128 + _NOISE, like.shape, generator=draw, dtype=torch.uint8)
-    return {"black": black, "white": white, "one pixel": pixel, "noise": noise}
+    noises = {
+        name: torch.randint(128 - level, 128 + level, like.shape, generator=draw, dtype=torch.uint8)
+        for name, level in _NOISE.items()
+    }
+    return {"black": black, "white": white, "one pixel": pixel, **noises}
 
 
 @register("chosen-plaintext")
@@ -69,7 +74,7 @@ class ChosenPlaintext:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        owners, frames, side = run.pick(quick=8, full=9), run.pick(quick=2, full=4), run.pick(quick=32, full=64)
+        owners, frames, side = run.pick(quick=8, full=9), run.pick(quick=2, full=4), _SIDE
         target, video = material(subject, frames, side)
         chosen = chosen_videos(video, run.torch_draw("noise"))
         effort = (

@@ -29,6 +29,7 @@ from neuralcipher.attacks.seen import (
 )
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.views import public
 from neuralcipher.video.quality import ms_ssim, similarity_kind
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
@@ -93,12 +94,12 @@ class ImposterKey:
         effort = f"{keys} imposters, as many strangers over {len(bundles)} bundles, the first {frames} frame(s)"
         clock = Clock(run, 2 * keys + 1)
         try:
-            right = shown_to(target, [target.z0], frames, clock)[0]
-            shown = shown_to(target, imposters(target, run, "imposter", keys), frames, clock)
+            right = shown_to(public(target), [target.z0], frames, clock)[0]
+            shown = shown_to(public(target), imposters(target, run, "imposter", keys), frames, clock)
             foreign: list[Video] = []
             for i, bundle in enumerate(bundles):
                 share = len(range(i, keys, len(bundles)))
-                foreign += shown_to(bundle, imposters(bundle, run, f"stranger {i}", share), frames, clock)
+                foreign += shown_to(public(bundle), imposters(bundle, run, f"stranger {i}", share), frames, clock)
         except OutOfTime:
             return Measurement(0.0, "dB", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
         return _judge(target, run, right, (shown, foreign), len(bundles), effort)
@@ -153,7 +154,7 @@ def _judge(
         samples=len(shown) + len(foreign),
         interval=difference_interval(psnr["imposters"], psnr["strangers"], run.draw("bootstrap")),
         p_value=min(adjusted),
-        decidable=can_decide(len(shown), len(foreign), len(found)),
+        decidable=learned and can_decide(len(shown), len(foreign), len(found)),
         effort=effort,
         note="Imposters reach " + "; ".join(parts) + ".",
         flags=() if learned else ("the right key itself sees no more than the best imposter",),

@@ -29,9 +29,10 @@ from neuralcipher.attacks.seen import (
 )
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
-from neuralcipher.attacks.views import Public, public
+from neuralcipher.attacks.views import public
 
 _GREY = 128
+_GREY_KEYS = 8
 
 
 @register("mean-frame")
@@ -67,11 +68,11 @@ class MeanFrame:
         effort = f"{keys} imposters, as many strangers over {len(bundles)} bundles, the first {frames} frame(s)"
         clock = Clock(run, 2 * keys)
         try:
-            seen = shown_to(target, imposters(target, run, "imposter", keys), frames, clock)
+            seen = shown_to(public(target), imposters(target, run, "imposter", keys), frames, clock)
             foreign: list[Video] = []
             for i, bundle in enumerate(bundles):
                 share = len(range(i, keys, len(bundles)))
-                foreign += shown_to(bundle, imposters(bundle, run, f"stranger {i}", share), frames, clock)
+                foreign += shown_to(public(bundle), imposters(bundle, run, f"stranger {i}", share), frames, clock)
         except OutOfTime:
             return Measurement(0.0, "r", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
         return self._judge(target, run, (seen, foreign), len(bundles), effort)
@@ -140,13 +141,8 @@ class MeanFrame:
         )
 
 
-def attack(view: Public, starts: list[torch.Tensor], frames: int) -> Video:
-    """The attacker: the mean of what random start latents see, (1, 3, H, W) uint8."""
-    return recovered_mean([view.show(z0, 0, frames).numpy() for z0 in starts])
-
-
 def recovered_mean(shown: list[Video]) -> Video:
-    """The mean over keys and frames, (1, 3, H, W) uint8."""
+    """The attacker: the mean over keys and frames of what random start latents see, (1, 3, H, W) uint8."""
     mean = np.mean([one.astype(np.float64).mean(axis=0) for one in shown], axis=0)
     return np.asarray(np.rint(mean)[None], dtype=np.uint8)
 
@@ -158,10 +154,13 @@ def _stretched(shown: list[Video]) -> Video:
     return np.asarray(np.rint((mean - low) * (255 / max(1e-9, high - low))), dtype=np.uint8)
 
 
-def _untrained(target: PairSubject, run: Run, mean: Video, frames: int) -> float:
+def _untrained(target: PairSubject, run: Run, mean: Video, frames: int) -> float | None:
+    """The same from a bundle of plain grey, an F that has learned of no video; None if there is no time for it."""
+    if run.out_of_time():
+        return None
     grey = resealed(target, torch.full_like(target.frames, _GREY), run.key_bytes("grey video", 0))
-    guess = attack(public(grey), imposters(grey, run, "grey", 8), frames)
-    return leaks.mean_frame_correlation(guess, mean)
+    shown = [public(grey).show(z0, 0, frames).numpy() for z0 in imposters(grey, run, "grey", _GREY_KEYS)]
+    return leaks.mean_frame_correlation(recovered_mean(shown), mean)
 
 
 def _named(values: list[float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from neuralcipher.attacks.base import Info, Measurement, Verdict
 from neuralcipher.attacks.judge import Row
-from neuralcipher.attacks.report.figures import figure_from_dict, figure_to_dict
+from neuralcipher.attacks.report.record import figure_from_dict, figure_to_dict
 from neuralcipher.attacks.session import Settings
 from neuralcipher.errors import UsageError
 

@@ -84,8 +84,9 @@ def best_guess(target: Public, studies: Sequence[Study], layout: Layout | None =
 
     layout: of the target, None where its flow cannot remask.
     """
-    covers = [coverage(layout, studied.learned) for studied in studies]
-    chosen = [studied for studied, cover in zip(studies, covers, strict=True) if cover == max(covers)]
+    fitting = [studied for studied in studies if studied.shape == target.latent_shape]
+    covers = [coverage(layout, studied.learned) for studied in fitting]
+    chosen = [studied for studied, cover in zip(fitting, covers, strict=True) if cover == max(covers)]
     guesses = [recover(target, studied) for studied in chosen]
     return min((guess for guess in guesses if guess is not None), key=roughness, default=None)
 

@@ -30,6 +30,8 @@ from neuralcipher.attacks.seen import Clock, OutOfTime, Video, difference_interv
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 
+_SIDE = 32
+
 
 @register("reused-key")
 class ReusedKey:
@@ -58,7 +60,7 @@ class ReusedKey:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        owners, frames, side = run.pick(quick=8, full=9), run.pick(quick=2, full=4), run.pick(quick=32, full=64)
+        owners, frames, side = run.pick(quick=8, full=9), run.pick(quick=2, full=4), _SIDE
         target, video = material(subject, frames, side)
         if not target.others:
             raise NotApplicable("there is no second video to seal with the same key")

@@ -16,6 +16,7 @@ from neuralcipher.attacks.planted_flows import IdealFlow, planted_pair
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.views import Public
 from neuralcipher.flows.base import Flow
 from neuralcipher.video.quality import IDENTICAL_DB
 
@@ -71,11 +72,11 @@ def strangers(subject: PairSubject, run: Run, count: int) -> tuple[PairSubject, 
     )
 
 
-def shown_to(subject: PairSubject, starts: Sequence[Tensor], frames: int, clock: Clock) -> list[Video]:
-    """What each start latent sees of the first frames, (n, 3, H, W) uint8 each."""
+def shown_to(view: Public, starts: Sequence[Tensor], frames: int, clock: Clock) -> list[Video]:
+    """What each start latent sees of the first frames, (n, 3, H, W) uint8 each: no key is needed to look."""
     seen = []
     for z0 in starts:
-        seen.append(subject.show(z0, 0, frames).numpy())
+        seen.append(view.show(z0, 0, frames).numpy())
         clock.tick()
     return seen
 

@@ -13,7 +13,7 @@ from neuralcipher.attacks.base import LEVEL, Attack, Measurement, Verdict
 from neuralcipher.attacks.engine import Report, Stopped, run_suite
 from neuralcipher.attacks.figures import Figure, Histogram, Lines, Matrix, Pictures
 from neuralcipher.attacks.judge import Row, settle
-from neuralcipher.attacks.report.figures import figure_from_dict, figure_to_dict
+from neuralcipher.attacks.report.record import figure_from_dict, figure_to_dict
 from neuralcipher.attacks.resume import Journal
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.targets import GeneratorTarget

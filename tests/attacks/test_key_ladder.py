@@ -66,7 +66,7 @@ def test_a_key_that_is_its_own_start_latent_is_caught_on_the_key_too() -> None:
     subject = recipe(LinearFlow, "linear", start=raw).seal("raw", pair_scenes.video(0, 2), pair_scenes.KEY)
     found = pair_scenes.measured("key-ladder", subject)
     assert found.p_value <= CONTROL_LEVEL
-    assert found.details["one_bit_of_the_key"]["p_value"] < 1e-3  # 5 of 15: 1 / 3003
+    assert found.details["one_bit_of_the_key"]["p_value"] < 1e-3
 
 
 def test_effective_bits_by_hand() -> None:

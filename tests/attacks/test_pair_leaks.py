@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from neuralcipher.attacks.base import Verdict, find
 from neuralcipher.attacks.imposter import mutual_information
 from neuralcipher.attacks.judge import gate
-from neuralcipher.attacks.mean_frame import attack, recovered_mean
+from neuralcipher.attacks.mean_frame import recovered_mean
 from neuralcipher.attacks.membership import Trial, resemblance
 from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow
 from neuralcipher.attacks.seen import (
@@ -87,10 +87,20 @@ def test_a_spent_budget_decides_nothing(name: str) -> None:
     assert not found.decidable
 
 
+@pytest.mark.parametrize("name", ["imposter-key", "key-ladder"])
+def test_a_flow_that_has_learned_nothing_cannot_be_judged(name: str) -> None:
+    """Nobody sees anything, the right key included: that is no credit to the cipher."""
+    row = pair_scenes.attacked(name, pair_scenes.autoencoder(steps=0))
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert row.target is not None
+    assert "right key itself" in row.target.flags[0]
+
+
 def test_the_mean_frame_comes_back() -> None:
     subject = pair_scenes.planted(MeanBiasFlow)
     starts = subject.starts([bytes([i]) * 32 for i in range(60)])
-    guess = attack(public(subject), starts, 6)
+    view = public(subject)
+    guess = recovered_mean([view.show(z0).numpy() for z0 in starts])
     truth = mean_frame(subject.frames, 1)
     assert np.corrcoef(guess.ravel(), truth.ravel())[0, 1] > 0.95
     assert np.array_equal(recovered_mean([noise(1, 2, 3, 4, 4)] * 3), mean_frame(noise(1, 2, 3, 4, 4), 1))
