@@ -16,12 +16,8 @@ from torch import Tensor
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines, Pictures
 from neuralcipher.attacks.planted_flows import LinearFlow
-<<<<<<< HEAD
-from neuralcipher.attacks.ranks import rank_sum
-=======
 from neuralcipher.attacks.ranks import holm, rank_sum
 from neuralcipher.attacks.session import Run
->>>>>>> a3
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -36,7 +32,6 @@ from neuralcipher.attacks.seen import (
     psnr_db,
     shown_to,
 )
-from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import public
 
