@@ -217,6 +217,10 @@ def test_the_best_of_several_starts_is_the_best_by_what_its_bytes_show() -> None
     effort = {"steps": 3, "optimiser": "adam"}
     surrogate = surrogate_of(view.public)
     many = solving.invert(view, surrogate, restarts=4, draw=torch.Generator().manual_seed(0), **effort)  # type: ignore[arg-type]
+    draw = torch.Generator().manual_seed(0)  # the same four starts, one after the other
+    each = [solving.invert(view, surrogate, restarts=1, draw=draw, **effort) for _ in range(4)]  # type: ignore[arg-type]
+    assert len({one.loss for one in each}) == 4
+    assert many.loss == pytest.approx(min(one.loss for one in each), rel=0.01)
     objective = solving.known_objective(view.frames)
     assert many.loss == solving.exact_loss(view.public, many.latent, 1, objective, 1)
     shown = solving.show_from(view.public, many.latent, 1, 0, 1).float() / 255
