@@ -363,6 +363,18 @@ def test_a_chaotic_g_keeps_what_inverting_f_finds() -> None:
     assert right > 0.3
 
 
+@pytest.mark.parametrize("attack", [KnownPlaintextInversion, PriorInversion])
+def test_an_f_that_stored_nothing_decides_nothing(
+    attack: type[KnownPlaintextInversion] | type[PriorInversion],
+) -> None:
+    """The white box at work where there is nothing to find: known frames are fitted, and the judge is not fooled."""
+    found = attack().measure(autoencoder_pair(steps=2), Run(Settings(seed=9), "test"))
+    assert found.p_value is not None
+    assert found.p_value > 0.001
+    assert not found.decidable
+    assert abs(found.details["agreement of the right key"]) < 0.3
+
+
 def test_the_linear_flow_is_a_hard_problem_that_lbfgs_comes_near() -> None:
     pair = recipe(LinearFlow, "linear", LinearConfig(gain=1.0)).seal("linear", video(), KEY)
     view = known_frames(pair, (0,))
