@@ -80,8 +80,9 @@ class Judged:
     time removed, so that a still background counts for nothing. null_sd: of agreement over assignments of frames to
     times. p_value: exact or Monte Carlo, one-sided. null: draws of agreement, for the picture. each: agreement of every
     guess, psnr_db: its PSNR on the held-out frames. imposters_db, imposters_agreement: of random start latents.
-    mean_db: of the mean known frame, repeated. right_db, right_agreement: of the right key. shown: what the
-    first tested guess shows at the first held-out time. digests: SHA-256 of the stored guesses, first 16 digits.
+    mean_db: of the mean known frame, repeated. right_db, right_agreement: of the right key. apart: mean absolute
+    difference of each guess from the true latent, 85.3 for unrelated ones. shown: what the first tested guess
+    shows at the first held-out time. digests: SHA-256 of the stored guesses, first 16 digits.
     """
 
     agreement: float
@@ -95,6 +96,7 @@ class Judged:
     mean_db: float
     right_db: float
     right_agreement: float
+    apart: tuple[float, ...]
     shown: Tensor
     digests: tuple[str, ...]
 
@@ -121,6 +123,7 @@ class Judged:
             "held-out PSNR of the mean known frame, dB": self.mean_db,
             "held-out PSNR of the right key, dB": self.right_db,
             "agreement of the right key": self.right_agreement,
+            "mean distance of each guess from the true latent": list(self.apart),
             "SHA-256 of stored guesses": list(self.digests),
         }
 
@@ -153,9 +156,15 @@ def judge(
         mean_db=psnr_db(mean, truth),
         right_db=psnr_db(right, truth),
         right_agreement=_diagonal(agreement_matrix(right, truth)),
+        apart=tuple(_apart(subject, latent, index) for latent, index in stored),
         shown=shown[tested[0]][0],
         digests=digests,
     )
+
+
+def _apart(subject: PairSubject, latent: Tensor, index: int) -> float:
+    right = subject.as_generator().after(subject.z0, index)
+    return float((latent.double() - right.double()).abs().mean())
 
 
 def _diagonal(matrix: FloatArray) -> float:
