@@ -237,7 +237,7 @@ def _siblings(file: PublicFile, suite: str, key: Key, scratch: Path, run: Run) -
 
 def _within_reach(plan: Plan, size: int, run: Run) -> Plan:
     """Fewer trials on a large file, where each of them decrypts all of it."""
-    most = run.pick(quick=1e9, full=1.4e10) / (size + 400_000)
+    most = run.pick(quick=4e8, full=5e9) / (size + 100_000)
     return Plan(flips=int(min(plan.flips, most)), cuts=int(min(plan.cuts, math.ceil(most / 4))))
 
 

@@ -42,7 +42,7 @@ def test_bare_is_broken_by_design(tmp_path: Path) -> None:
     row = run_attack(ContainerAttack, bundle(tmp_path, "bare", (1000,)), QUICK)
     assert (row.verdict, row.known, row.error) == (Verdict.BROKEN, True, "")
     assert row.target is not None
-    assert row.target.details["accepted"]["bit"] >= 2000  # most of the 2,493 flips are in the section
+    assert row.target.details["accepted"]["bit"] >= 2000  # most of the 3,200 sampled flips are in the section
     saved = sorted(tmp_path.glob("container-accepted-target-*.ncv"))
     assert saved
     original = bundle(tmp_path, "bare", (1000,)).path.read_bytes()
