@@ -88,6 +88,8 @@ def test_p_values_under_the_null() -> None:
     p_values = [birthday(draw.integers(0, 256, (302, 256), dtype=np.uint8), 16).p_value for _ in range(40)]
     assert sum(p <= 0.05 for p in p_values) <= 7  # 8 or more: once in 1,500
     assert np.mean(p_values) > 0.3
+    # Of more outputs than that, 1.18 * 2^8 rounded up are looked at.
+    assert birthday(draw.integers(0, 256, (400, 2), dtype=np.uint8), 16).draws == 303
     # 0 or more are always equal; all of 2 bytes of one pair once in 2^16.
     assert nearest_p_value(0, 2, 1 / 256, 1) == 1
     assert nearest_p_value(2, 2, 1 / 256, 3) == pytest.approx(3 / 65536)

@@ -45,7 +45,7 @@ def test_a_generator_that_knows_its_key_is_found_out() -> None:
     assert found.target is not None
     assert found.target.details["preference"]["first step"] == 0
     # 20 keys, each the least of 8, by one of six statistics in two directions.
-    assert found.target.p_value == pytest.approx(12 * 8.0**-20)
+    assert found.target.p_value == pytest.approx(12 * 8.0**-20, rel=1e-9, abs=0)
 
 
 def test_start_latents_that_are_not_uniform_are_found_out() -> None:

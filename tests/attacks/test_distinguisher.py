@@ -37,7 +37,7 @@ def test_the_verdict_is_of_the_better_learner_and_pays_for_two() -> None:
     assert found is not None
     assert found.details["correct"]["linear discriminant"] == found.samples == 192
     assert found.value == 1
-    assert found.p_value == pytest.approx(2 * 0.5**192)
+    assert found.p_value == pytest.approx(2 * 0.5**192, rel=1e-9, abs=0)
     # 0 wrong of 192 at confidence .99: the rate is at least .005 ** (1 / 192).
     assert found.interval == (pytest.approx(2 * 0.005 ** (1 / 192) - 1), 1.0)
     assert len(found.figures) == 2

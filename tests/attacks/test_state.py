@@ -121,7 +121,9 @@ def test_each_generator_gets_the_way_that_fits() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_climbing_never_goes_down(seed: int) -> None:
     generator = weak_generator("linear", SMALL)
-    z, start = latent(seed, SMALL), latent(seed + 1, SMALL)
+    z, start = generator.next_latent(latent(seed, SMALL)), latent(seed + 1, SMALL)
     better = climb(generator, z, start, 64, np.random.default_rng(seed))
     assert misfit(generator, better, z) <= misfit(generator, start, z)
+    right = latent(seed, SMALL)
+    assert torch.equal(climb(generator, z, right, 64, np.random.default_rng(seed)), right)
     assert torch.equal(climb(generator, z, start, 1, np.random.default_rng(seed)), start)
