@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
-from neuralcipher.attacks.byte_nulls import IDEAL_CHANGED, bytes_to_see, few_changed, generator_of, weak
+from neuralcipher.attacks.byte_nulls import IDEAL_CHANGED, affordable, bytes_to_see, few_changed, generator_of, weak
 from neuralcipher.attacks.figures import Figure, Lines, Matrix
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.ranks import holm
@@ -154,7 +154,9 @@ class Avalanche:
         target = generator_of(subject)
         size = math.prod(target.shape)
         draw = run.draw("places")
-        keys, flips = run.pick(quick=8, full=48), run.pick(quick=16, full=48)
+        budget = run.pick(quick=40_000_000, full=600_000_000)
+        flips = affordable(run.pick(quick=16, full=48), 4, 4 * STEPS[-1] * size, budget)
+        keys = affordable(run.pick(quick=8, full=48), 4, (flips + 1) * STEPS[-1] * size, budget)
         edges = np.linspace(0, 8 * size, flips + 1).astype(np.int64)
         bits = np.array([draw.integers(low, high) for low, high in itertools.pairwise(edges)])
         sample = np.sort(draw.choice(size, min(size, _CELL_BYTES), replace=False))

@@ -44,6 +44,11 @@ def weak(name: str, shape: Shape) -> GeneratorSubject:
     return GeneratorSubject(generator.name, generator)
 
 
+def affordable(count: int, least: int, each: int, budget: int) -> int:
+    """How many of `count` things of `each` bytes fit into `budget` bytes, but never fewer than `least`."""
+    return max(least, min(count, budget // each))
+
+
 def few_changed(changed: int, total: int) -> float:
     """P(at most so many of `total` bytes differ) for independent uniform bytes: one-sided, exact."""
     if not 0 <= changed <= total:

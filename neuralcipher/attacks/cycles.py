@@ -16,7 +16,7 @@ from torch import Tensor
 
 from neuralcipher.attacks.avalanche import flip_bits
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
-from neuralcipher.attacks.byte_nulls import IDEAL_SQUARE, generator_of, nearness, weak
+from neuralcipher.attacks.byte_nulls import IDEAL_SQUARE, affordable, generator_of, nearness, weak
 from neuralcipher.attacks.figures import Lines, Matrix
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.session import Run
@@ -158,7 +158,7 @@ class Cycles:
         target = generator_of(subject)
         size = math.prod(target.shape)
         budget, most = run.pick(quick=(48_000_000, 1_500), full=(600_000_000, 8_000))
-        steps = max(2 * _KEPT, min(most, budget // (2 * KEYS * size)))
+        steps = affordable(most, _KEPT, 2 * KEYS * size, budget)
         draw = run.draw("places")
         starts = [target.start(run.key_bytes("key", number), target.shape) for number in range(KEYS)]
         twins = [flip_bits(z, draw.integers(0, 8 * size, 1))[1] for z in starts]

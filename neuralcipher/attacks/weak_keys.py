@@ -16,6 +16,7 @@ from neuralcipher.attacks.avalanche import differences, flip_bits
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.byte_nulls import (
     IDEAL_CHANGED,
+    affordable,
     bytes_to_see,
     few_changed,
     generator_of,
@@ -110,9 +111,10 @@ class WeakKeys:
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)
         size = math.prod(target.shape)
-        starts = patterned_starts(target.shape, run.draw("starts"), run.pick(quick=1, full=8))
+        starts = patterned_starts(target.shape, run.draw("starts"), run.pick(quick=1, full=4))
         changed, flips = _avalanche(target, starts, run)
-        wanted = run.pick(quick=16, full=100)
+        budget = run.pick(quick=20_000_000, full=400_000_000)
+        wanted = affordable(run.pick(quick=16, full=100), 4, len(starts) * size, budget)
         walks = _walk(target, starts, run, wanted)
         positions = walks.rows.shape[2]
         flat = walks.rows.reshape(-1, positions)
@@ -148,6 +150,7 @@ class WeakKeys:
 def _avalanche(target: GeneratorSubject, starts: dict[str, Tensor], run: Run) -> tuple[dict[str, int], int]:
     """(bytes of z_1 that flips changed by start, flips of each)."""
     size, flips = math.prod(target.shape), run.pick(quick=8, full=128)
+    flips = affordable(flips, 4, len(starts) * size, run.pick(quick=20_000_000, full=400_000_000))
     flips = min(8 * size, max(flips, -(-8192 // size)))
     places = run.draw("flips").choice(8 * size, flips, replace=False)
     changed: dict[str, int] = {}

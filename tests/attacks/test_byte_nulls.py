@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from neuralcipher.attacks.base import NotApplicable
 from neuralcipher.attacks.byte_nulls import (
     IDEAL_SQUARE,
+    affordable,
     bytes_to_see,
     few_changed,
     generator_of,
@@ -83,6 +84,12 @@ def test_on_noise_p_values_are_rarely_small() -> None:
     first, second = (draw.integers(0, 256, (2000, 300)) / 256 for _ in range(2))
     distances = ((first - second) ** 2).mean(axis=1)
     assert sum(nearness(float(d), 300, 1) <= 0.05 for d in distances) < 150
+
+
+def test_what_a_budget_affords() -> None:
+    assert affordable(16, 4, 1000, 1_000_000) == 16
+    assert affordable(16, 4, 100_000, 1_000_000) == 10
+    assert affordable(16, 4, 10_000_000, 1_000_000) == 4
 
 
 def test_bytes_to_see() -> None:
