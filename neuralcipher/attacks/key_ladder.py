@@ -17,7 +17,6 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, reg
 from neuralcipher.attacks.figures import Lines, Pictures
 from neuralcipher.attacks.planted_flows import LinearFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
-from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.seen import (
     Clock,
     OutOfTime,
@@ -32,6 +31,7 @@ from neuralcipher.attacks.seen import (
     psnr_db,
     shown_to,
 )
+from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 from neuralcipher.attacks.views import public
 

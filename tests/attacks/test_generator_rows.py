@@ -9,7 +9,7 @@ from generator_targets import generator_subject
 
 from neuralcipher.attacks import avalanche, battery, cycles, external, images, weak_keys
 from neuralcipher.attacks.base import Attack, Needs, find
-from neuralcipher.attacks.run import Run, Settings
+from neuralcipher.attacks.session import Run, Settings
 
 ATTACKS: list[type[Attack]] = [
     avalanche.Avalanche,
