@@ -19,6 +19,7 @@ from neuralcipher.cli.credentials import (
     takes_passphrase,
 )
 from neuralcipher.cli.process import prepare
+from neuralcipher.errors import UsageError
 
 
 def open_(
@@ -30,6 +31,9 @@ def open_(
         str | None,
         typer.Option("--output", "-o", help="A .mp4, .mkv or .y4m file, a folder/ for PNG, or - for y4m on stdout."),
     ] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Open a bare bundle too, which anyone may have made or changed.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -42,6 +46,7 @@ def open_(
     from neuralcipher.files import check_output
 
     asked = takes_passphrase(bundle)
+    _check_suite(bundle, bare)
     if output is not None and output != "-" and not output.endswith(os.sep):
         check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
@@ -57,3 +62,15 @@ def open_(
         print_json(dataclasses.asdict(report))
     else:
         result(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s")
+
+
+def _check_suite(path: Path, bare: bool) -> None:
+    """Refuse a bare bundle that was not asked for: somebody may have put it in the place of a sealed one."""
+    from neuralcipher.container import SUITE_BARE, BundleReader
+
+    with BundleReader.open(path) as reader:
+        if reader.suite == SUITE_BARE and not bare:
+            raise UsageError(
+                f"{path.name} is a bare bundle, which anyone may have made or changed",
+                hint="pass --bare to open it all the same",
+            )

@@ -78,8 +78,10 @@ def test_rekey_and_passphrase(work):
 def test_bare_warns_and_a_wrong_key_gives_a_picture(work):
     done = run("seal", "video.mp4", "-k", "k.bin", "-o", "b.ncv", "--suite", "bare", *FAST, cwd=work)
     assert "not encrypted" in done.stderr
-    run("open", "b.ncv", "-k", "k.bin", "-o", "right/", cwd=work)
-    run("open", "b.ncv", "-k", "other.bin", "-o", "wrong/", cwd=work)
+    # Somebody may have put a bare bundle in the place of a sealed one.
+    fails(work, 2, "b.ncv is a bare bundle, which anyone may have made", "open", "b.ncv", "-k", "k.bin", "-o", "x/")
+    run("open", "b.ncv", "-k", "k.bin", "-o", "right/", "--bare", cwd=work)
+    run("open", "b.ncv", "-k", "other.bin", "-o", "wrong/", "--bare", cwd=work)
     assert (work / "right/frame_000001.png").read_bytes() != (work / "wrong/frame_000001.png").read_bytes()
     (work / "phrase").write_text("words\n")
     fails(
