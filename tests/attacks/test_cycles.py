@@ -34,7 +34,7 @@ def attack(subject: Subject, seed: int = 0) -> Row:
         ("identity", "a fixed point after 0 steps"),
         ("lcg32", "same state"),
         ("block-local", "no state came back"),  # but twins stay near
-        ("autoregressive", "the two nearest states are 0.000"),
+        ("autoregressive", "twins 0.000"),
     ],
 )
 def test_what_comes_back_is_broken(name: str, words: str) -> None:
@@ -106,6 +106,17 @@ def test_exponents_by_hand() -> None:
     assert found[0] == pytest.approx((np.log(2) * 7 + 0.5 * np.log(IDEAL_SQUARE / growing[7])) / 8)
     assert found[1] == pytest.approx(-np.log(2))
     assert found[2] is None
+
+
+def test_twins_that_part_slowly_are_no_contraction() -> None:
+    """Of feistel with two rounds a flipped bit spreads over some steps: avalanche finds that, and it is no cycle."""
+    row = attack(generator_subject("feistel 2", SHAPE))
+    assert row.target is not None
+    assert row.target.details["p_values"]["nearest states"] > 1e-3
+    block_local = attack(generator_subject("block-local", SHAPE))
+    assert block_local.target is not None
+    assert block_local.target.details["p_values"]["nearest twins"] < 1e-9
+    assert block_local.target.details["p_values"]["nearest states"] > 1e-3
 
 
 def test_contraction_has_a_negative_exponent_and_noise_a_positive_one() -> None:
