@@ -23,8 +23,8 @@ def test_a_linear_process_is_predicted_wherever_its_bytes_go() -> None:
     targets.check_row(found, Verdict.BROKEN)
     assert found.target is not None
     assert found.target.details["advantages"]["dense"] == 1
-    # The control is predicted by the rule for all places, but its relation over GF(2) is less likely than 48 coins: four
-    # windows of 120 + 120 + 1 columns in 16 * 20 rows, and four tests.
+    # The control is predicted by the rule for all places, and its relation over GF(2) is less likely than 48 coins:
+    # four windows of 120 + 120 + 1 columns in 16 * 20 rows, and four tests.
     assert found.positive is not None
     assert found.positive.details["advantages"]["local"] == 1
     assert found.positive.details["relations"] == 1
