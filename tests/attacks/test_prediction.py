@@ -23,10 +23,12 @@ def test_a_linear_process_is_predicted_wherever_its_bytes_go() -> None:
     targets.check_row(found, Verdict.BROKEN)
     assert found.target is not None
     assert found.target.details["advantages"]["dense"] == 1
-    # The control is predicted by the rule for all places, and p is four times that of 48 right of 48.
+    # The control is predicted by the rule for all places, and its relation over GF(2) is less likely than 48 coins:
+    # four windows of 120 + 120 + 1 columns in 16 * 20 rows, and four tests.
     assert found.positive is not None
     assert found.positive.details["advantages"]["local"] == 1
-    assert found.positive.p_value == pytest.approx(4 * 0.5**48, rel=1e-9, abs=0)
+    assert found.positive.details["relations"] == 1
+    assert found.positive.p_value == pytest.approx(4 * 4 * 2.0 ** (241 - 320), rel=1e-9, abs=0)
 
 
 def test_relations_over_gf2_are_found_where_regression_is_blind() -> None:
