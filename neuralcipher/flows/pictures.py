@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from neuralcipher.generators.base import Shape
 NO_LATENT: Shape = (1, 16, 16)
 """The smallest latent that every generator takes, for flows that need none."""
 
+_MAX_FRAMES = 1 << 16
+_MAX_SIDE = 1 << 14
+_MAX_PIXELS = 1 << 27
 _FORMATS = ("PNG", "WEBP")  # of stored pictures, by number
 _UNREADABLE = (
     OSError,
@@ -30,6 +34,43 @@ _UNREADABLE = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoHead:
+    """What the section of such a flow begins with. channels: 1 if every frame is grey, else 3."""
+
+    count: int
+    height: int
+    width: int
+    channels: int
+
+    @classmethod
+    def of(cls, frames: Tensor) -> VideoHead:
+        """Of frames (N, C, H, W)."""
+        count, channels, height, width = frames.shape
+        return cls(count, height, width, channels)
+
+    @property
+    def picture(self) -> Shape:
+        """(C, H, W) of a frame."""
+        return self.channels, self.height, self.width
+
+    def to_bytes(self, version: int) -> bytes:
+        """u8 version; u32 frames; u16 height; u16 width; u8 channels."""
+        return struct.pack("<BIHHB", version, self.count, self.height, self.width, self.channels)
+
+    @classmethod
+    def read(cls, reader: FieldReader, version: int) -> VideoHead:
+        """Raises PayloadDamagedError or LimitError on anything that `to_bytes` does not write."""
+        reader.u8(version, version)
+        count = reader.u32(1, _MAX_FRAMES)
+        height, width = reader.u16(1, _MAX_SIDE), reader.u16(1, _MAX_SIDE)
+        reader.bounded(height * width, 1, _MAX_PIXELS)
+        channels = reader.u8(1, 3)
+        if channels == 2:
+            raise reader.damaged("has 2 colour channels, neither grey nor colour")
+        return cls(count, height, width, channels)
 
 
 def check_frames(frames: Tensor) -> None:
