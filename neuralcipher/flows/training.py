@@ -46,7 +46,9 @@ def make_optimiser(kind: int, parameters: list[nn.Parameter], rate: float) -> to
     if kind == LARS:
         made = pytorch_optimizer.LARS(parameters, lr=_LARS_RATE * rate, trust_coefficient=_LARS_TRUST)
     else:
-        made = pytorch_optimizer.Lamb(parameters, lr=_RELATIVE_RATE * rate)
+        # Without `adam_debias` it divides the step by 1 - beta1**t after the trust ratio, which no version of the
+        # paper does: the first step would be ten times too long.
+        made = pytorch_optimizer.Lamb(parameters, lr=_RELATIVE_RATE * rate, adam_debias=True)
     return made
 
 
@@ -112,12 +114,13 @@ class Trainer:
         device: torch.device,
         report: Callable[[int, float, float], None],
         *,
-        rate: float = RATE,
+        rate: float | None = None,
         optimiser: int = ADAM,
         half: bool = False,
     ) -> None:
         self._flow, self._network, self._bits, self._device = flow, network.to(device), weight_bits, device
-        self._report, self._rate, self._kind = report, rate, optimiser
+        self._report, self._kind = report, optimiser
+        self._rate = RATE if rate is None else rate
         self._half = half and device.type == "cuda"
         self._parameters = list(network.parameters())
         self._exponents: list[int] | None = None

@@ -41,7 +41,7 @@ class RecurrentConfig:
     curriculum_db: int = 36
     window: int = 8
     batch: int = 8
-    optimiser: int = ADAM
+    optimiser: int = LAMB
     keyframe_threshold: int = 0
     keyframe_bytes: int = 0
     stages: int = 0

@@ -105,7 +105,7 @@ class RecurrentSection:
 
     def networks(self) -> list[nn.Module]:
         """The network that advances, if there is one, and those that repair."""
-        made = []
+        made: list[nn.Module] = []
         for weights in self.weights:
             advances = self.header.advances and not made
             network = base_network(self.header) if advances else stage_network(self.header)
