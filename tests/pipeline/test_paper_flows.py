@@ -20,7 +20,8 @@ UNKEYED = {"recurrent": {"nconv": 4, "steps": 12}, "mlp": {"hidden": 4, "steps":
 
 
 def options(flow: str, **changes: object) -> SealOptions:
-    return SealOptions(flow=flow, flow_options=UNKEYED[flow], max_frames=6, scale="32x18", generator="chacha20", **changes)
+    small = {"max_frames": 6, "scale": "32x18", "generator": "chacha20"}
+    return SealOptions(flow=flow, flow_options=UNKEYED[flow], **small, **changes)
 
 
 @pytest.mark.parametrize("flow", UNKEYED)
