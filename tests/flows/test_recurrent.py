@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from flow_parts import CPU, context, keys, moving_square, noise, panning, psnr_db
 from torch import Tensor
 
-from neuralcipher.errors import BundleError, UsageError
+from neuralcipher.errors import BundleError, LimitError, UsageError
 from neuralcipher.flows.recurrent import RecurrentConfig, RecurrentFlow
 from neuralcipher.flows.recurrent.curriculum import Curriculum, subsequence_lengths
 from neuralcipher.flows.recurrent.recall import recall
@@ -220,6 +221,16 @@ def test_header_limits(offset: int, value: int) -> None:
     section = bytearray(fit(noise(3, 8, 8), nconv=2, steps=0))
     section[offset] = value
     with pytest.raises(BundleError, match="recurrent"):
+        RecurrentFlow.latent_shape(bytes(section))
+
+
+def test_a_layer_out_of_proportion_is_refused_before_it_is_allocated() -> None:
+    section = bytearray(fit(noise(3, 8, 8), nconv=2, steps=0, stages=1, upscale=2))
+    struct.pack_into("<HH", section, 5, 16_384, 8_192)
+    with pytest.raises(BundleError):
+        opened(bytes(section))
+    struct.pack_into("<H", section, 15, 256)
+    with pytest.raises(LimitError):
         RecurrentFlow.latent_shape(bytes(section))
 
 

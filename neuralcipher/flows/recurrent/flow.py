@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralcipher.coding.weights import parameters_to_bytes
+from neuralcipher.errors import UsageError
 from neuralcipher.flows.base import FitContext, KeystreamFactory
 from neuralcipher.flows.device import place
 from neuralcipher.flows.pictures import (
@@ -27,6 +28,7 @@ from neuralcipher.flows.recurrent.config import NAME, RecurrentConfig
 from neuralcipher.flows.recurrent.curriculum import Curriculum
 from neuralcipher.flows.recurrent.recall import KeyFrames, recall
 from neuralcipher.flows.recurrent.section import (
+    MAX_ACTIVATIONS,
     Header,
     RecurrentSection,
     base_network,
@@ -71,6 +73,11 @@ class RecurrentFlow:
             config.residual,
             config.weight_bits,
         )
+        if header.activations > MAX_ACTIVATIONS:
+            raise UsageError(
+                f"layers of {header.activations} numbers a frame are above the limit of {MAX_ACTIVATIONS}",
+                hint="choose a smaller nconv, or a smaller --scale",
+            )
         torch.manual_seed(context.seed)
         fit = _Fit(config, header, context)
         weights: list[bytes] = []

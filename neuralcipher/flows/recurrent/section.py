@@ -14,6 +14,7 @@ from neuralcipher.flows.pictures import StoredPicture, VideoHead
 from neuralcipher.flows.recurrent.config import MAX_DILATION, MAX_NCONV, MAX_STAGES, MAX_UPSCALE
 
 VERSION = 1
+MAX_ACTIVATIONS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ class Header:
         unit = 4 * self.upscale
         return self.video.channels, -(-self.video.height // unit) * 4, -(-self.video.width // unit) * 4
 
+    @property
+    def activations(self) -> int:
+        """Numbers that the widest layer makes of one frame."""
+        _, height, width = self.base_shape
+        base = height * width * self.nconv
+        return max(base, height * width * self.upscale**2 * self.stage_nconv) if self.stages else base
+
     def to_bytes(self) -> bytes:
         """As `read` reads it."""
         return self.video.to_bytes(VERSION) + struct.pack(
@@ -61,7 +69,7 @@ class Header:
     @classmethod
     def read(cls, reader: FieldReader) -> Header:
         """Raises PayloadDamagedError or LimitError on anything that `to_bytes` does not write."""
-        return cls(
+        header = cls(
             VideoHead.read(reader, VERSION),
             reader.u8(1, MAX_DILATION),
             reader.u16(1, MAX_NCONV),
@@ -71,6 +79,8 @@ class Header:
             reader.u8(0, 1),
             read_weight_bits(reader),
         )
+        reader.bounded(header.activations, 1, MAX_ACTIVATIONS)
+        return header
 
 
 @dataclass(frozen=True, slots=True)
