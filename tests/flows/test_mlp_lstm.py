@@ -59,11 +59,12 @@ def test_lstm_learns_with_true_frames_first() -> None:
 def test_lstm_recall_sees_its_own_output_and_its_own_state() -> None:
     frames = noise(6, 2, 2)
     unrolled = _Unrolled(frames, _Header(VideoHead.of(frames), 3, 2, 8), 2, CPU)
-    seen: list[tuple[Tensor, Tensor]] = []
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    one = torch.ones((), requires_grad=True)
 
     def network(past: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        seen.append((past, h))
-        return torch.full((1, 12), 0.25, requires_grad=True), h + 1, c
+        seen.append((past, h, c))
+        return one * torch.full((1, 12), 0.25), h + one, c + one
 
     for _ in range(3):
         unrolled.loss(network, 0.0)  # type: ignore[arg-type]
@@ -71,8 +72,9 @@ def test_lstm_recall_sees_its_own_output_and_its_own_state() -> None:
     assert torch.equal(seen[0][0], truth)
     assert torch.equal(seen[1][0], torch.cat([truth[:, 12:], torch.full((1, 12), 0.25)], dim=1))
     assert bool((seen[2][0] == 0.25).all())
-    assert not seen[2][0].requires_grad, "a window ends without a gradient"
-    assert [float(h[0, 0]) for _, h in seen] == [0, 1, 2, 3, 0, 1], "four frames, then again from the first"
+    assert all(state.requires_grad for state in seen[1])
+    assert not any(state.requires_grad for state in seen[2]), "a window ends without a gradient"
+    assert [float(h[0, 0].detach()) for _, h, _ in seen] == [0, 1, 2, 3, 0, 1], "four frames, then again from the first"
 
 
 @pytest.mark.parametrize("count", [1, 2])
