@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from neuralcipher.coding.binary import FieldReader
 from neuralcipher.coding.weights import load_parameters, step_exponent, weights_from_bytes, weights_to_bytes
-from neuralcipher.flows.autoencoder import Algorithm1
+from neuralcipher.flows.algorithm1 import Algorithm1
 from neuralcipher.flows.device import place
 
 Network = NeRV | HNeRV

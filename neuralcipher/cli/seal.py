@@ -46,7 +46,9 @@ def seal(
     ] = None,
     scale: Annotated[str | None, typer.Option(help="Shrink to WIDTHxHEIGHT; one may be -1.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Seal only the first so many frames.")] = None,
-    flow: Annotated[str, typer.Option(help="latent or autoencoder, or one that you installed.")] = "latent",
+    flow: Annotated[
+        str, typer.Option(help="latent, autoencoder, recurrent, mlp or lstm, or one that you installed.")
+    ] = "latent",
     generator: Annotated[str, typer.Option(help="feistel, autoencoder or chacha20.")] = "feistel",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow, such as steps=500.")

@@ -17,6 +17,7 @@ MAX_WEIGHTS = 1 << 24
 _LEVEL_LIMIT = 127
 _STEPS_PER_OCTAVE = 8
 _DECAYS = 48
+_HALF_LIMIT = 65504.0
 
 
 def step_exponent(weight: Tensor, bits: int) -> int:
@@ -103,3 +104,45 @@ def load_parameters(module: nn.Module, tensors: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for parameter, tensor in zip(module.parameters(), tensors, strict=True):
             parameter.copy_(tensor)
+
+
+def round_to_bits(weight: Tensor, bits: int) -> Tensor:
+    """Weights as they are stored in floating point of 16 or 32 bits; beyond the range of 16 they are clipped."""
+    if bits == 32:
+        return weight
+    return weight.clamp(-_HALF_LIMIT, _HALF_LIMIT).half().to(weight.dtype)
+
+
+def parameters_to_bytes(tensors: Iterable[Tensor], bits: int, exponents: Sequence[int]) -> bytes:
+    """`weights_to_bytes` for 2..8 bits; little-endian floating point for 16 and 32."""
+    if bits <= 8:
+        return weights_to_bytes(tensors, exponents)
+    layout = "<f2" if bits == 16 else "<f4"
+    return b"".join(round_to_bits(t.detach().cpu(), bits).numpy().astype(layout).tobytes() for t in tensors)
+
+
+def parameters_from_bytes(reader: FieldReader, shapes: Sequence[Sequence[int]], bits: int) -> list[Tensor]:
+    """Read what `parameters_to_bytes` wrote. Raises PayloadDamagedError or LimitError on anything else.
+
+    Nothing is allocated for weights that the bytes left could not hold.
+    """
+    count = reader.bounded(sum(math.prod(shape) for shape in shapes), 0, MAX_WEIGHTS)
+    if bits <= 8:
+        # The narrowest law, three levels with ratio e**-1, still takes 0.79 bits for its most frequent level.
+        if count > 16 * reader.remaining:
+            raise reader.damaged(f"has no room for its {count} weights")
+        return weights_from_bytes(reader, shapes)
+    size = bits // 8
+    tensors = []
+    for shape in shapes:
+        values = np.frombuffer(reader.take(size * math.prod(shape)), dtype="<f2" if bits == 16 else "<f4")
+        if not np.isfinite(values).all():
+            raise reader.damaged("has a weight that is not a number")
+        tensors.append(torch.from_numpy(values.astype(np.float32)).reshape(tuple(shape)))
+    return tensors
+
+
+def read_weight_bits(reader: FieldReader) -> int:
+    """A byte that says in how many bits weights follow: 2..8, 16 or 32."""
+    bits = reader.u8(2, 32)
+    return bits if bits in (16, 32) else reader.bounded(bits, 2, 8)
