@@ -171,6 +171,11 @@ class LstmFlow:
         return NO_LATENT
 
     @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """Weights and biases; see `Flow.parameters`."""
+        return sum(weight.numel() for weight in _parse(section)[2])
+
+    @classmethod
     def render(
         cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
     ) -> Iterator[Tensor]:

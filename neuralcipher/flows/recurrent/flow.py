@@ -103,6 +103,11 @@ class RecurrentFlow:
         return NO_LATENT
 
     @classmethod
+    def parameters(cls, section: bytes) -> int:
+        """Weights and biases; see `Flow.parameters`."""
+        return sum(p.numel() for network in RecurrentSection.parse(section).networks() for p in network.parameters())
+
+    @classmethod
     def render(
         cls, section: bytes, keystream: Keystream, device: torch.device, start: int = 0, stop: int | None = None
     ) -> Iterator[Tensor]:
