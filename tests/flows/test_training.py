@@ -120,3 +120,14 @@ def test_progress_of_phases_adds_up() -> None:
     assert [report.fraction for report in reports] == pytest.approx([1 / 6, 3 / 6, 5 / 6])
     assert [report.psnr_db for report in reports] == pytest.approx([20.0] * 3)
     assert reports[0].size_bytes == 77
+
+
+def test_half_precision_changes_nothing_where_there_is_no_cuda() -> None:
+    found = []
+    for half in (False, True):
+        torch.manual_seed(1)
+        network = nn.Linear(3, 4)
+        trainer = Trainer("test", network, 32, CPU, silent, half=half)
+        trainer.train(lambda apply, done: (apply(torch.ones(2, 3)) - 0.3).square().mean(), until(10))
+        found.append(network.weight.detach())
+    assert torch.equal(found[0], found[1])

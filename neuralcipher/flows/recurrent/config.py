@@ -28,7 +28,7 @@ class RecurrentConfig:
     keyframe_threshold: store a true frame wherever recall falls below so many dB; 0 is never.
     keyframe_bytes: store as many as fit in so many bytes, where they are needed most; 0 is none.
     stages: M, networks that repair each frame (eq. 3). stage_nconv: filters of those; 0 is nconv. residual: 1 lets
-    them add to the frame, which learns sooner; 0, as the paper has it, lets them draw it anew.
+    them add to the frame; 0, as the paper has it, lets them draw it anew.
     upscale: the sequence is advanced at a size so many times smaller, and the stages repair it at full size.
     weight_bits: of the stored weights, 2..8, 16 or 32. half: 1 trains in FP16 on CUDA.
     steps: train for so many steps in all instead of for a time.
