@@ -20,6 +20,7 @@ from neuralcipher.attacks.judge import Row, run_attack, settle
 from neuralcipher.attacks.resume import Journal
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.targets import Target
+from neuralcipher.errors import NeuralCipherError
 
 ProgressCallback = Callable[[str, float], None]
 """Called with the attack that moved on and the fraction of the whole run, 0..1; may raise to stop."""
@@ -106,7 +107,7 @@ def run_suite(
     def report(*, partial: bool) -> Report:
         order = [rows[kind.info.name] for kind in kinds if kind.info.name in rows]
         return Report(
-            target.describe(),
+            described,
             settings,
             tuple(settle(order)),
             time.monotonic() - clock,
@@ -116,10 +117,12 @@ def run_suite(
             partial,
         )
 
+    described = target.describe()
     show = _Progress({kind.info.name: kind.info.weight for kind in kinds}, progress)
     try:
         prepared = target.prepare()
-        kept = None if journal is None else journal.open(prepared.describe(), settings)
+        described = prepared.describe()
+        kept = None if journal is None else journal.open(described, settings)
         if kept is not None:
             rows.update(kept.rows([kind.info for kind in kinds]))
         waiting = [kind for kind in kinds if kind.info.name not in rows]
@@ -163,6 +166,8 @@ def attack_target(
         subject = target.subject(kind.info.needs, settings)
     except NotApplicable as reason:
         return Row(kind.info, Verdict.INCONCLUSIVE, 0.0, skipped=str(reason))
+    except NeuralCipherError as error:  # a bundle that is damaged where the description did not look
+        return Row(kind.info, Verdict.ERROR, 0.0, error=error.message)
     return run_attack(kind, subject, settings, seconds=seconds, progress=progress)
 
 

@@ -104,20 +104,30 @@ class GeneratorTarget:
     def subject(self, needs: Needs, settings: Settings) -> Subject:
         if needs is not Needs.GENERATOR:
             raise NotApplicable(f"it attacks a {needs.value}, and the target is a generator alone")
-        return GeneratorSubject(self.name, self._load())
+        if not self.options.get("train_on_key"):
+            return GeneratorSubject(self.name, self._load())
+        return GeneratorSubject(self.name, self._load(), made_with=self._z0(), remake=self._for_key)
+
+    def _for_key(self, key: bytes) -> GeneratorSubject:
+        """The generator as it is when it is trained on another key's start latent."""
+        z0 = z0_of(key, self.shape)
+        return GeneratorSubject(self.name, self._make(z0), made_with=z0)
+
+    def _z0(self) -> Tensor:
+        return z0_of(hashlib.sha256(f"attack target {self.seed}".encode()).digest(), self.shape)
 
     def _load(self) -> Generator:
         if self.stored is None or self.name.startswith(PREFIX):
             return self._make()
         return generators.find(self.name).from_bytes(self.stored, self.shape)
 
-    def _make(self) -> Generator:
+    def _make(self, z0: Tensor | None = None) -> Generator:
         self.check()
         seed = hashlib.sha256(f"ncv1 generator {self.seed} 0".encode()).digest()
         if self.name.startswith(PREFIX):
             return weak_generator(self.name, self.shape)
         kind = generators.find(self.name)
-        z0 = z0_of(hashlib.sha256(f"attack target {self.seed}".encode()).digest(), self.shape)
+        z0 = self._z0() if z0 is None else z0
         config: Any = _CONFIGS[kind](**self.options) if kind in _CONFIGS else None
         if kind is FeistelGenerator:
             return FeistelGenerator(self.shape, seed, config)
