@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-import generator_targets as targets
+import learning_targets as targets
 import numpy as np
 import pytest
 import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import generator_targets as targets
+import learning_targets as targets
 import numpy as np
 import pytest
 import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import generator_targets as targets
+import learning_targets as targets
 import numpy as np
 import pytest
 import torch

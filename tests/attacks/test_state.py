@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import generator_targets as targets
+import learning_targets as targets
 import numpy as np
 import pytest
 import torch
