@@ -22,8 +22,6 @@ from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
 from neuralcipher.generators.base import Keystream, Shape
 
-_REPAIRED_AT_ONCE = 4
-
 
 class LatentFlow:
     """f_1 is a keyed bijection (latents XOR keystream), the rest synthesises frames.
@@ -109,12 +107,10 @@ class _Shown:
     def pictures(self, frames: Sequence[tuple[Tensor, Tensor, int]]) -> Iterator[Tensor]:
         """(3, H, W) uint8 of (decoded, residual, level)."""
         height, width = self._size
-        for i in range(0, len(frames), _REPAIRED_AT_ONCE):
-            some = frames[i : i + _REPAIRED_AT_ONCE]
-            shown = torch.stack([frame for frame, _, _ in some])
+        for decoded, residual, level in frames:
+            shown = decoded[None]
             if self._network is not None:
-                residual = torch.stack([rest for _, rest, _ in some])
-                level = torch.tensor([level for _, _, level in some], device=shown.device)
+                levels = torch.tensor([level], device=shown.device)
                 with torch.no_grad():
-                    shown = self._network(shown, residual, level, torch.full_like(level, self._quality))
-            yield from self._colour.pictures(shown[..., :height, :width].nan_to_num()).cpu()
+                    shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))
+            yield self._colour.pictures(shown[:, :height, :width])[0].cpu()

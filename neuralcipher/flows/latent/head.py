@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.coding.bits import AdaptiveBits, BitChannel, BitReader, BitWriter, even
+from neuralcipher.coding.bits import AdaptiveSymbols, BitChannel, BitReader, BitWriter, code_plain
 from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
-from neuralcipher.flows.latent.fields import PER_CONTEXT, code_integers
+from neuralcipher.flows.latent.fields import SIZES, code_integers
 from neuralcipher.flows.latent.network import RepairNetwork, repair_network, shipped_weights
 from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
 
@@ -88,18 +88,16 @@ def _code(channel: BitChannel, changes: Changes | None) -> Changes:
     """Write changes and return them, or read them where None."""
     exponents, levels = [], []
     for number, weight in enumerate(shipped_weights()):
-        bits = AdaptiveBits(np.full((PER_CONTEXT, 2), 2))
-        given = None if changes is None else changes.exponents[number]
-        exponent = 0
-        for place in range(_STEP_BITS):
-            asked = None if given is None else np.array([given >> place & 1])
-            exponent |= int(channel.code(even(1), asked)[0]) << place
+        sizes = AdaptiveSymbols(np.array([[16 >> place for place in range(SIZES)]]) + 1)
+        given = None if changes is None else np.array([changes.exponents[number]])
+        exponent = int(code_plain(channel, np.array([_STEP_BITS]), given)[0])
         values = None if changes is None else changes.levels[number].reshape(-1).numpy()
         found = []
         for start in range(0, weight.numel(), _PIECE):  # adapt as it goes
             piece = None if values is None else values[start : start + _PIECE]
             count = min(_PIECE, weight.numel() - start)
-            found.append(code_integers(channel, bits, np.zeros(count, dtype=np.int64), piece))
+            found.append(code_integers(channel, sizes, np.zeros(count, dtype=np.int64), piece))
+            sizes.learn()
         exponents.append(exponent)
         levels.append(torch.from_numpy(np.concatenate(found)).reshape(weight.shape))
     return Changes(tuple(exponents), tuple(levels))

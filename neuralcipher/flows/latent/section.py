@@ -13,7 +13,7 @@ from neuralcipher.flows.latent import structure
 from neuralcipher.flows.latent.warp import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
 
-VERSION = 2
+VERSION = 3
 MAX_FRAMES = 1 << 16
 MAX_SIDE = 1 << 14
 MAX_PIXELS = 1 << 27

@@ -14,6 +14,7 @@ from neuralcipher.coding.weights import load_parameters
 from neuralcipher.flows.device import training_precision
 from neuralcipher.flows.latent.head import Changes, changes_bytes, grid_step
 from neuralcipher.flows.latent.network import FOLD, RepairNetwork, repair_network, shipped_weights
+from neuralcipher.flows.latent.transform import interleaved, planar
 
 _PIXELS_PER_STEP = 4 * 96 * 160
 _CROP_HEIGHT, _CROP_WIDTH = 96, 160
@@ -45,12 +46,13 @@ def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: tor
     errors = []
     with torch.no_grad():
         for i in range(0, len(inputs.truth), -(-len(inputs.truth) // _EVALUATED)):
-            shown = inputs.decoded[i : i + 1].to(device).float()
+            shown = inputs.decoded[i : i + 1].to(device)
             if network is not None:
-                rest, level = inputs.residual[i : i + 1].to(device).float(), inputs.levels[i : i + 1].to(device)
-                shown = network(shown, rest, level, torch.full_like(level, inputs.quality))
+                rest, level = inputs.residual[i : i + 1].to(device), inputs.levels[i : i + 1].to(device)
+                quality = torch.full_like(level, inputs.quality)
+                shown = planar(network(interleaved(shown), interleaved(rest), level, quality))
             truth = inputs.truth[i : i + 1].to(device)
-            errors.append(F.mse_loss(shown[..., :height, :width], truth[..., :height, :width]).item())
+            errors.append(F.mse_loss(shown[..., :height, :width].float(), truth[..., :height, :width]).item())
     return errors
 
 
@@ -125,7 +127,7 @@ def _train(
         part, truth = _batch(inputs, draw, device)
         with training_precision(device):
             output = torch.func.functional_call(network, weights, part)
-        error = F.mse_loss(output.float(), truth)
+        error = F.mse_loss(planar(output).float(), truth)
         loss = error / base + MIX * bits / message_bits
         if not torch.isfinite(loss):
             return None
@@ -149,9 +151,9 @@ def _batch(inputs: RepairInputs, draw: torch.Generator, device: torch.device) ->
     count = max(1, _PIXELS_PER_STEP // ((rows.stop - rows.start) * (columns.stop - columns.start)))
     index = torch.randint(len(inputs.truth), (count,), generator=draw)
     pictures = (inputs.decoded, inputs.residual, inputs.truth)
-    decoded, residual, truth = (x[index][..., rows, columns].to(device).float() for x in pictures)
+    decoded, residual, truth = (x[index][..., rows, columns].to(device) for x in pictures)
     level = inputs.levels[index].to(device)
-    return (decoded, residual, level, torch.full_like(level, inputs.quality)), truth
+    return (interleaved(decoded), interleaved(residual), level, torch.full_like(level, inputs.quality)), truth
 
 
 def _window(length: int, size: int, draw: torch.Generator) -> slice:
