@@ -2,8 +2,8 @@
 
     python benchmarks/fit_latent_prior.py VIDEO:START:FRAMES:WxH:QUALITY[,QUALITY...] ... [--steps 600] [--from-zero]
 
-Each VIDEO is coded as it is sealed; what the coder saw and what it coded becomes the training set. Training goes on
-from the networks that ship, which came from bunny, bikes and carphone, from their 65th frame on.
+Each VIDEO (a file, or "noise") is coded as it is sealed; what the coder saw and what it coded becomes the training set.
+Training goes on from the networks that ship; they came from bunny, bikes and carphone, from their 65th frame on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from neuralcipher.flows.latent.transform import Colour, interleaved
 OUTPUT = Path(__file__).parents[1] / "neuralcipher" / "data" / "latent_prior.bin"
 NETWORK = OUTPUT.with_name("latent_network.bin")
 INPUT_SCALE = 32
-COUNT_TOTAL = 40
+COUNT_TOTAL = 120
 MOST = 400_000
 RATE = 4e-3
 
@@ -118,6 +118,10 @@ def recording(net):
 def read_clip(text: str) -> tuple[Tensor, list[int]]:
     path, start, frames, size, qualities = text.rsplit(":", 4)
     width, height = map(int, size.split("x"))
+    if path == "noise":
+        draw = torch.Generator().manual_seed(int(start))
+        pictures = torch.randint(0, 256, (int(frames), 3, height, width), generator=draw).byte()
+        return pictures, list(map(int, qualities.split(",")))
     pictures = []
     with av.open(path) as source:
         for index, frame in enumerate(source.decode(video=0)):
@@ -245,7 +249,7 @@ def prior_counts(seen: np.ndarray) -> np.ndarray:
     """Counts scaled to a small total, so that a video soon speaks for itself."""
     total = seen.sum(axis=1, keepdims=True)
     shrunk = seen * np.minimum(1, COUNT_TOTAL / np.maximum(1, total))
-    return np.clip(np.rint(shrunk + 1), 1, 255).astype(np.uint8)
+    return np.clip(np.rint(shrunk), 1, 255).astype(np.uint8)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ LOGIT_SCALE = 256  # logits are integers in units of 1/256 nat
 LOGIT_LIMIT = 2047
 _MOST_COUNTS = 255
 _COUNT_SCALE = 1 << 12
+_LEAST = 1 << 6  # of a count: no symbol becomes impossible, or so likely that many of them cost nothing
 
 
 @lru_cache(maxsize=1)
@@ -150,5 +151,4 @@ class AdaptiveSymbols:
         self.counts += _COUNT_SCALE * seen.reshape(self.counts.shape)
         total = self.counts.sum(axis=1, keepdims=True)
         most = _MOST_COUNTS * _COUNT_SCALE
-        scaled = self.counts * most // np.maximum(total, 1) + 1
-        self.counts = np.where(total > most, scaled, self.counts)
+        self.counts = np.where(total > most, np.maximum(self.counts * most // total, _LEAST), self.counts)

@@ -39,7 +39,8 @@ def integers(monkeypatch: pytest.MonkeyPatch, seed: int = 1, noise: float = 0.0)
         patch.setattr(synthesis.Synthesis, "finish", disturbed)
         pictures = torch.stack(render(LatentFlow, scenes_section(), seed))
     if seed == 1:
-        assert torch.equal(pictures, scenes_rendered()) == (noise == 0)
+        apart = (pictures.int() - scenes_rendered().int()).abs().max()
+        assert apart <= 1 if noise < 1e-3 else apart > 1  # a rounding
     return found
 
 

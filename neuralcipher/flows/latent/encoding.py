@@ -19,6 +19,7 @@ from neuralcipher.flows.latent.opticalflow import OpticalFlow
 from neuralcipher.flows.latent.planning import Planner
 from neuralcipher.flows.latent.residual import ResidualCoder
 from neuralcipher.flows.latent.search import Luma, MotionSearch
+from neuralcipher.flows.latent.section import most_frames
 from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, groups
 from neuralcipher.flows.latent.synthesis import Synthesis, step_size
 from neuralcipher.flows.latent.transform import forward_transform, planar
@@ -79,7 +80,7 @@ class SegmentEncoder:
         """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8."""
         self._frames = frames
         self._flow = OpticalFlow(pictures)
-        self._planner = Planner(self._flow, len(frames))
+        self._planner = Planner(self._flow, len(frames), most_frames(*pictures.shape[2:]))
         self._device = device
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}

@@ -67,12 +67,20 @@ class LatentFlow:
         for group, latents in one_ahead(_decode(parsed, plan, keystream, head.quality)):
             if group.start < first:  # its latents are needed, its pictures are not
                 continue
-            done: dict[int, tuple[Tensor, Tensor, int]] = {}
-            for frame in latents:
+            wanted = range(max(start, group.start), min(stop, group.stop))
+            pictures: dict[int, Tensor] = {}
+            needed = group.references() | group.keep
+            while latents:  # each is dropped as soon as it is used
+                frame = latents.pop(0)
+                index = frame.frame.index
                 decoded, residual = synthesis.finish(frame, synthesis.predict(frame.frame, frame.motion))
-                done[frame.frame.index] = decoded, residual, frame.frame.level
+                if index in wanted:
+                    pictures[index] = shown.picture(decoded, residual, frame.frame.level)
+                if index not in needed:
+                    synthesis.drop(index)
             synthesis.forget(group.keep)
-            yield from shown.pictures([done[i] for i in range(max(start, group.start), min(stop, group.stop))])
+            for index in wanted:
+                yield pictures.pop(index)
 
     @classmethod
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
@@ -104,13 +112,12 @@ class _Shown:
         self._size = parsed.height, parsed.width
         self._network = head.network(device)
 
-    def pictures(self, frames: Sequence[tuple[Tensor, Tensor, int]]) -> Iterator[Tensor]:
-        """(3, H, W) uint8 of (decoded, residual, level)."""
+    def picture(self, decoded: Tensor, residual: Tensor, level: int) -> Tensor:
+        """(3, H, W) uint8 of a frame (H, W, 4)."""
         height, width = self._size
-        for decoded, residual, level in frames:
-            shown = decoded[None]
-            if self._network is not None:
-                levels = torch.tensor([level], device=shown.device)
-                with torch.no_grad():
-                    shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))
-            yield self._colour.pictures(shown[:, :height, :width])[0].cpu()
+        shown = decoded[None]
+        if self._network is not None:
+            levels = torch.tensor([level], device=shown.device)
+            with torch.no_grad():
+                shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))
+        return self._colour.pictures(shown[:, :height, :width])[0].cpu()

@@ -19,12 +19,13 @@ from neuralcipher.flows.latent.network import RepairNetwork, repair_network, shi
 from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
 
 MAX_QUALITY = 100
-_PREFIX_BYTES = COLOUR_BYTES + 2
+PREFIX_BYTES = COLOUR_BYTES + 2
 _REPAIRS, _CHANGED = 1, 2
 _STEP_BITS = 4
 _STEPS_PER_OCTAVE = 2
 _COARSEST_STEP = 0.5
 _PIECE = 64  # weights coded at once: adaptation waits for them
+_SIZES = np.array([[200, 12, 6, 3] + [1] * (SIZES - 4)])  # most weights stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ class Head:
     @classmethod
     def from_bytes(cls, data: bytes, spare: bytes) -> Head:
         """Any bytes are some head; spare: see `LatentSection.unmask`."""
-        prefix = data[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
+        prefix = data[:PREFIX_BYTES].ljust(PREFIX_BYTES, b"\0")
         quality, flags = prefix[COLOUR_BYTES] % (MAX_QUALITY + 1), prefix[COLOUR_BYTES + 1]
         changes = None
         if flags & _CHANGED:
-            changes = _code(BitReader(MessageDecoder(data[_PREFIX_BYTES:], spare)), None)
+            changes = _code(BitReader(MessageDecoder(data[PREFIX_BYTES:], spare)), None)
         return cls(Colour.from_bytes(prefix[:COLOUR_BYTES]), quality, bool(flags & _REPAIRS), changes)
 
     def network(self, device: torch.device) -> RepairNetwork | None:
@@ -88,7 +89,7 @@ def _code(channel: BitChannel, changes: Changes | None) -> Changes:
     """Write changes and return them, or read them where None."""
     exponents, levels = [], []
     for number, weight in enumerate(shipped_weights()):
-        sizes = AdaptiveSymbols(np.array([[16 >> place for place in range(SIZES)]]) + 1)
+        sizes = AdaptiveSymbols(_SIZES)
         given = None if changes is None else np.array([changes.exponents[number]])
         exponent = int(code_plain(channel, np.array([_STEP_BITS]), given)[0])
         values = None if changes is None else changes.levels[number].reshape(-1).numpy()

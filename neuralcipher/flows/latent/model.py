@@ -45,13 +45,14 @@ class IntegerNetwork:
 
     def logits(self, features: FloatArray) -> IntArray:
         """(outputs, rows, n) integers in 1/256 from features (features, rows, n), integers 0..127 in float64."""
-        _, rows, count = features.shape
-        hidden = (self.first.T @ features.reshape(len(features), -1)).reshape(-1, rows, count)
+        inputs, rows, count = features.shape
+        hidden = (self.first.T @ features.reshape(inputs, rows * count)).reshape(self.first.shape[1], rows, count)
         hidden += self.first_bias.transpose(2, 0, 1) * 64
         np.minimum(np.maximum(hidden, 0, out=hidden), 32767 * 64, out=hidden)
         hidden *= 1 / 64  # exact, as a power of two
         np.floor(hidden, out=hidden)
-        outputs = (self.second.T @ hidden.reshape(len(hidden), -1)).reshape(-1, rows, count)
+        outputs = self.second.T @ hidden.reshape(len(hidden), rows * count)
+        outputs = outputs.reshape(self.second.shape[1], rows, count)
         outputs += self.second_bias.transpose(2, 0, 1) * 256
         outputs *= 1 / 256
         logits: IntArray = np.floor(outputs, out=outputs).astype(np.int64)

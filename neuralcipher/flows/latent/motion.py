@@ -89,7 +89,7 @@ class MotionCoder:
         vectors = np.repeat(np.repeat(coarse.vectors.reshape(-1, 2, 2, rows, columns), 2, 3), 2, 4)
         split = self._splits(coarse, rows, columns, None if motions is None else np.stack([m.split for m in motions]))
         self._quarters(mode, vectors, guess, split, coarse.anchors, given)
-        for learned in (self._model.fields, self._model.modes, self._model.quarters, self._model.splits):
+        for learned in (self._model.fields, self._model.quarters, self._model.splits):
             learned.learn()
         return [Motion(*parts) for parts in zip(mode, vectors, split, strict=True)]
 
@@ -131,6 +131,8 @@ class MotionCoder:
             where = np.broadcast_to(kind[:, :, None], middle.shape)[used]
             middle[used] += code_integers(self._channel, self._model.fields, where, values)
             squares.vectors[:, reference, :, at] = _within(middle, FIELD_LIMIT)
+        self._model.fields.learn()
+        self._model.modes.learn()
 
     def _splits(self, squares: _Squares, rows: int, columns: int, given: IntArray | None) -> IntArray:
         """(B, rows, columns): which squares are split, in two passes of a chequerboard."""

@@ -101,7 +101,7 @@ class ResidualCoder:
                 given = None if wanted is None else wanted[step.at] - middle
                 found = middle + self._field(contexts(kind, step.fine, spread), given)
                 field[step.at] = np.minimum(np.maximum(found, -LARGEST), LARGEST)
-        self._model.fields.learn()
+                self._model.fields.learn()
         latents[:, ::COEFFICIENTS] = fields.T
         for band in DC_BANDS:
             for blocks in around.passes(np.ones(around.grid, dtype=np.bool_)):

@@ -36,7 +36,7 @@ class Synthesis:
     def reference(self, index: int) -> Reference:
         """A decoded frame, ready to be predicted from."""
         if index not in self._references:
-            self._references[index] = Reference(self._frames[index])
+            self._references[index] = Reference(self._frames.pop(index))
         return self._references[index]
 
     def predict(self, frame: CodedFrame, motion: Motion) -> Tensor:
@@ -62,6 +62,10 @@ class Synthesis:
         frame = prediction + residual
         self._frames[stored.frame.index] = frame
         return frame, residual
+
+    def drop(self, index: int) -> None:
+        """Forget a frame that no other is predicted from."""
+        self._frames.pop(index, None)
 
     def forget(self, keep: Set[int]) -> None:
         """Drop every frame that is not in `keep`."""

@@ -23,6 +23,7 @@ _EXPONENT = 13  # of the grid of changes: a step of 0.0055
 _ROUND_AFTER = 0.5
 MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
 _EVALUATED = 64
+_LENGTH_BYTES = 2  # by which the length of a head with changes may be longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def fit_changes(
     inputs: RepairInputs,
     message_bits: int,
     *,
+    room_bytes: int | None = None,
     fraction: Callable[[int], float],
     report: Callable[[int, float], None],
     seed: int,
@@ -74,8 +76,9 @@ def fit_changes(
 ) -> tuple[bool, Changes | None]:
     """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
 
-    message_bits: of everything else. fraction(step): 0..1 of the budget; training ends at 1. report(step, mean squared
-    error). Training that diverges is begun again more slowly, once; then what shipped remains.
+    message_bits: of everything else. room_bytes: what changes may take, None for any. fraction(step): 0..1 of the
+    budget; training ends at 1. report(step, mean squared error). Training that diverges is begun again more slowly,
+    once; then what shipped remains.
     """
     network = repair_network(shipped_weights(), device)
     plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
@@ -92,8 +95,10 @@ def fit_changes(
         return shipped < plain, None
     load_parameters(network, changes.weights())
     changed = _error_with(network, inputs, device)
-    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * len(changes_bytes(changes)) / message_bits)
-    return (True, changes) if cost < 0 else (shipped < plain, None)
+    size_bytes = len(changes_bytes(changes))
+    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * size_bytes / message_bits)
+    fits = room_bytes is None or size_bytes + _LENGTH_BYTES <= room_bytes
+    return (True, changes) if fits and cost < 0 else (shipped < plain, None)
 
 
 def _train(
@@ -137,6 +142,8 @@ def _train(
         step += 1
         if step % 10 == 0:
             report(step, error.item())
+    if not all(bool(p.isfinite().all()) for p in parameters):
+        return None
     levels = [torch.round((p.detach() - s) / grid).cpu().long() for p, s in zip(parameters, start, strict=True)]
     return Changes((_EXPONENT,) * len(levels), tuple(levels))
 
