@@ -221,7 +221,9 @@ def train_network(recorder: Recorder, steps: int) -> network.RepairNetwork:
         optimiser.param_groups[0]["lr"] = 3e-3 * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
         attempt, frames, quality = recorder.pictures[int(torch.randint(len(recorder.pictures), (1,), generator=draw))]
         index = torch.randint(len(frames), (6,), generator=draw)
-        top, left = (2 * int(torch.randint((side - 80) // 2 + 1, (1,), generator=draw)) for side in frames.shape[2:])
+        top, left = (
+            2 * int(torch.randint(max(0, side - 80) // 2 + 1, (1,), generator=draw)) for side in frames.shape[2:]
+        )
         window = (index, slice(None), slice(top, top + 80), slice(left, left + 80))
         decoded, rest, truth = (interleaved(x[window]) for x in (attempt.decoded, attempt.residual, frames))
         output = repair(decoded, rest, attempt.levels[index], torch.full((6,), quality))

@@ -22,13 +22,13 @@ from neuralcipher.flows.latent.structure import LEVELS
 from neuralcipher.flows.latent.warp import CHANNELS
 
 FOLD = 2
-HIDDEN = 8
+HIDDEN = 16
 _SLOPE = 0.1
 _QUALITY_SCALE = 50.0
 
 
 class RepairNetwork(nn.Module):
-    """Three 3x3 convolutions at half resolution with 8 channels between them, and a bias for level and quality."""
+    """Three 3x3 convolutions at half resolution with 16 channels between them, and a bias for level and quality."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class Reference:
         return self._values.view(torch.float16)[::CHANNELS].reshape(-1, self._rows)
 
     def patches(self, y: Tensor, x: Tensor, size: int) -> Tensor:
-        """Values (..., size, size, 4) float32 of squares whose corners lie at y, x (...) int64 quarter pixels."""
+        """Twice the values, (n, size * size * 4) float32, of squares with corners at y, x (n,) int64 quarter pixels."""
         y = (y + 4 * BORDER).clamp(0, 4 * (self.height + 2 * BORDER - size))
         x = (x + 4 * BORDER).clamp(0, 4 * (self.width + 2 * BORDER - size))
         left, right = x >> 1, (x + 1) >> 1
@@ -75,7 +75,7 @@ class Reference:
         inside = _inside(size, self._rows, y.device)
         found = self._at((first * self._rows + above)[..., None] + inside)
         found += self._at((second * self._rows + below)[..., None] + inside)
-        return found.mul_(0.5).reshape(*y.shape, size, size, CHANNELS)
+        return found.reshape(len(y), -1)
 
     def _at(self, index: Tensor) -> Tensor:
         return self._values.index_select(0, index.reshape(-1)).view(torch.float16).float()
@@ -90,11 +90,11 @@ def _inside(size: int, rows: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _blend(device: torch.device) -> Tensor:
-    """(4 corners, 1, 8 * 8 * 4): weights between the centres of four blocks; they add up to one."""
+    """(4 corners, 8 * 8 * 4): half the weights between the centres of four blocks, which add up to one."""
     ramp = (torch.arange(BLOCK, device=device) + 0.5) / BLOCK
     sides = torch.stack([1 - ramp, ramp])
     blend = sides[:, None, :, None, None] * sides[None, :, None, :, None]
-    return blend.expand(2, 2, BLOCK, BLOCK, CHANNELS).reshape(4, 1, -1)
+    return blend.expand(2, 2, BLOCK, BLOCK, CHANNELS).reshape(4, -1) / 2
 
 
 def predict(reference: Reference, motion: Tensor, weight: Tensor) -> Tensor:
@@ -121,11 +121,16 @@ def predict(reference: Reference, motion: Tensor, weight: Tensor) -> Tensor:
     alike = (~apart & (weights[0] != 0)).nonzero()[:, 0]
     mixed = apart.nonzero()[:, 0]
     y, x = moves[0].index_select(1, alike)
-    cells.index_copy_(0, alike, reference.patches(y, x, BLOCK).flatten(1) * weights[0].index_select(0, alike)[:, None])
-    y, x = moves.index_select(2, mixed).unbind(1)
-    some = reference.patches(y, x, BLOCK).flatten(2) * _blend(device)
+    found = reference.patches(y, x, BLOCK)
+    cells.index_copy_(0, alike, found.mul_(weights[0].index_select(0, alike)[:, None] / 2))
+    y, x = moves.index_select(2, mixed).transpose(0, 1).flatten(1)
+    some = reference.patches(y, x, BLOCK).reshape(4, len(mixed), -1)
     some *= weights.index_select(1, mixed)[..., None]
-    cells.index_copy_(0, mixed, some.sum(dim=0))
+    blend = _blend(device)
+    blended = some[0] * blend[0]
+    for corner in (1, 2, 3):
+        blended.addcmul_(some[corner], blend[corner])
+    cells.index_copy_(0, mixed, blended)
     half = BLOCK // 2
     canvas = cells.reshape(rows, columns, BLOCK, BLOCK * CHANNELS).transpose(1, 2)
     return canvas.reshape(rows * BLOCK, columns * BLOCK, CHANNELS)[half:-half, half:-half]
