@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralcipher.coding.bits import AdaptiveSymbols
+from neuralcipher.coding.weights import load_parameters
 from neuralcipher.flows.latent import encoding, model, network, residual, sizes
 from neuralcipher.flows.latent.features import BANDS, columns_of
 from neuralcipher.flows.latent.fitting import on_axes
@@ -211,9 +212,8 @@ def integers(networks: list[Trainable]) -> list[np.ndarray]:
     return [np.clip(np.rint(p.detach().numpy() * s), -32767, 32767).astype("<i2") for p, s in parts]
 
 
-def train_network(recorder: Recorder, steps: int) -> network.RepairNetwork:
+def train_network(recorder: Recorder, repair: network.RepairNetwork, steps: int) -> network.RepairNetwork:
     """Fit the repairing network to all clips and qualities."""
-    repair = network.RepairNetwork()
     optimiser = torch.optim.Adam(repair.parameters(), lr=3e-3, betas=(0.9, 0.99))
     draw = torch.Generator().manual_seed(0)
     before = after = 0.0
@@ -288,7 +288,10 @@ def main() -> None:
         level = trained(2 + 2 * band, stored.levels[band], features, outcome, level_bits)
         print(f"band {band}: flags {flag:.4f}, levels {level:.4f} bits each", flush=True)
     OUTPUT.write_bytes(b"".join(part.tobytes() for part in integers(networks)) + tables)
-    repair = train_network(recorder, 10 * arguments.steps)
+    repair = network.RepairNetwork()
+    if not arguments.from_zero:
+        load_parameters(repair, network.shipped_weights())
+    repair = train_network(recorder, repair, 10 * arguments.steps)
     weights = np.concatenate([p.detach().numpy().astype("<f2").reshape(-1) for p in repair.parameters()])
     NETWORK.write_bytes(weights.tobytes())
 

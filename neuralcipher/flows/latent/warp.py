@@ -75,7 +75,7 @@ class Reference:
         inside = _inside(size, self._rows, y.device)
         found = self._at((first * self._rows + above)[..., None] + inside)
         found += self._at((second * self._rows + below)[..., None] + inside)
-        return found.reshape(len(y), -1)
+        return found.reshape(len(y), size * size * CHANNELS)
 
     def _at(self, index: Tensor) -> Tensor:
         return self._values.index_select(0, index.reshape(-1)).view(torch.float16).float()
@@ -124,7 +124,7 @@ def predict(reference: Reference, motion: Tensor, weight: Tensor) -> Tensor:
     found = reference.patches(y, x, BLOCK)
     cells.index_copy_(0, alike, found.mul_(weights[0].index_select(0, alike)[:, None] / 2))
     y, x = moves.index_select(2, mixed).transpose(0, 1).flatten(1)
-    some = reference.patches(y, x, BLOCK).reshape(4, len(mixed), -1)
+    some = reference.patches(y, x, BLOCK).unflatten(0, (4, len(mixed)))
     some *= weights.index_select(1, mixed)[..., None]
     blend = _blend(device)
     blended = some[0] * blend[0]
