@@ -17,6 +17,7 @@ from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
 from neuralcipher.flows.latent.model import EntropyModel
+from neuralcipher.flows.latent.network import REPAIRED_LEVELS
 from neuralcipher.flows.latent.structure import Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
@@ -116,7 +117,7 @@ class _Shown:
         """(3, H, W) uint8 of a frame (H, W, 4)."""
         height, width = self._size
         shown = decoded[None]
-        if self._network is not None:
+        if self._network is not None and level < REPAIRED_LEVELS:
             levels = torch.tensor([level], device=shown.device)
             with torch.no_grad():
                 shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from neuralcipher.coding.weights import load_parameters
 from neuralcipher.flows.device import training_precision
 from neuralcipher.flows.latent.head import Changes, changes_bytes, grid_step
-from neuralcipher.flows.latent.network import FOLD, RepairNetwork, repair_network, shipped_weights
+from neuralcipher.flows.latent.network import FOLD, REPAIRED_LEVELS, RepairNetwork, repair_network, shipped_weights
 from neuralcipher.flows.latent.transform import interleaved, planar
 
 _PIXELS_PER_STEP = 4 * 96 * 160
@@ -48,7 +48,7 @@ def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: tor
     with torch.no_grad():
         for i in range(0, len(inputs.truth), -(-len(inputs.truth) // _EVALUATED)):
             shown = inputs.decoded[i : i + 1].to(device)
-            if network is not None:
+            if network is not None and inputs.levels[i] < REPAIRED_LEVELS:
                 rest, level = inputs.residual[i : i + 1].to(device), inputs.levels[i : i + 1].to(device)
                 quality = torch.full_like(level, inputs.quality)
                 shown = planar(network(interleaved(shown), interleaved(rest), level, quality))
@@ -156,7 +156,8 @@ def _price(delta: Tensor) -> Tensor:
 def _batch(inputs: RepairInputs, draw: torch.Generator, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
     rows, columns = _window(inputs.size[0], _CROP_HEIGHT, draw), _window(inputs.size[1], _CROP_WIDTH, draw)
     count = max(1, _PIXELS_PER_STEP // ((rows.stop - rows.start) * (columns.stop - columns.start)))
-    index = torch.randint(len(inputs.truth), (count,), generator=draw)
+    repaired = (inputs.levels < REPAIRED_LEVELS).nonzero()[:, 0]
+    index = repaired[torch.randint(len(repaired), (count,), generator=draw)]
     pictures = (inputs.decoded, inputs.residual, inputs.truth)
     decoded, residual, truth = (x[index][..., rows, columns].to(device) for x in pictures)
     level = inputs.levels[index].to(device)

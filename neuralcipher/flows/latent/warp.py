@@ -124,7 +124,7 @@ def predict(reference: Reference, motion: Tensor, weight: Tensor) -> Tensor:
     found = reference.patches(y, x, BLOCK)
     cells.index_copy_(0, alike, found.mul_(weights[0].index_select(0, alike)[:, None] / 2))
     y, x = moves.index_select(2, mixed).transpose(0, 1).flatten(1)
-    some = reference.patches(y, x, BLOCK).unflatten(0, (4, len(mixed)))
+    some = reference.patches(y, x, BLOCK).reshape(4, len(mixed), len(_blend(device)[0]))
     some *= weights.index_select(1, mixed)[..., None]
     blend = _blend(device)
     blended = some[0] * blend[0]
