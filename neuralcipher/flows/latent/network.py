@@ -45,20 +45,20 @@ class RepairNetwork(nn.Module):
     def forward(self, frame: Tensor, residual: Tensor, level: Tensor, quality: Tensor) -> Tensor:
         """Repair frames; frame and residual (B, H, W, 4) float32, level and quality (B,) int64."""
         count, height, width, _ = frame.shape
-        x = torch.cat([_folded(frame), _folded(residual)], dim=-1).permute(0, 3, 1, 2)  # already channels_last
+        folded = torch.stack([_squares(frame), _squares(residual)], dim=3).flatten(3)
         bias = self.level[level] + quality[:, None] / _QUALITY_SCALE * self.quality
-        x = F.leaky_relu(self.first(x) + bias[:, :, None, None], _SLOPE)
-        x = self.last(F.leaky_relu(self.middle(x), _SLOPE)).permute(0, 2, 3, 1)
+        x = self.first(folded.permute(0, 3, 1, 2)) + bias[:, :, None, None]  # channels_last
+        x = self.middle(F.leaky_relu(x, _SLOPE, inplace=True))
+        x = self.last(F.leaky_relu(x, _SLOPE, inplace=True)).permute(0, 2, 3, 1)
         x = x.reshape(count, height // FOLD, width // FOLD, FOLD, FOLD * CHANNELS).transpose(2, 3)
         correction: Tensor = x.reshape(frame.shape)
         return frame + correction.to(frame.dtype)
 
 
-def _folded(frames: Tensor) -> Tensor:
-    """Frames (B, H, W, 4) as (B, H/2, W/2, 16): squares of pixels in the channels."""
+def _squares(frames: Tensor) -> Tensor:
+    """Frames (B, H, W, 4) as squares of 2x2 pixels, (B, H/2, W/2, 2, 8)."""
     count, height, width, channels = frames.shape
-    x = frames.reshape(count, height // FOLD, FOLD, width // FOLD, FOLD * channels).transpose(2, 3)
-    return x.reshape(count, height // FOLD, width // FOLD, -1)
+    return frames.reshape(count, height // FOLD, FOLD, width // FOLD, FOLD * channels).transpose(2, 3)
 
 
 def repair_network(weights: Sequence[Tensor], device: torch.device) -> RepairNetwork:

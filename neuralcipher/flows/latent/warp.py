@@ -58,6 +58,7 @@ class Reference:
         # (columns, rows) of half pixels, four float16 in each integer
         self._values = values.reshape(-1).view(torch.int64)
         self._rows = 2 * rows
+        self._index = torch.int32 if len(self._values) < 1 << 31 else torch.int64
 
     def luma(self) -> Tensor:
         """(columns, rows) float16 of the first colour at half pixels; see `BORDER`."""
@@ -72,9 +73,9 @@ class Reference:
         # a quarter in both directions lies between two values that are half a pixel off in one direction each
         swap = (x & y & 1) * (1 - ((left + above) & 1))
         first, second = left + swap, right - swap
-        inside = _inside(size, self._rows, y.device)
-        found = self._at((first * self._rows + above)[..., None] + inside)
-        found += self._at((second * self._rows + below)[..., None] + inside)
+        inside = _inside(size, self._rows, y.device).to(self._index)
+        found = self._at((first * self._rows + above).to(self._index)[:, None] + inside)
+        found += self._at((second * self._rows + below).to(self._index)[:, None] + inside)
         return found.reshape(len(y), size * size * CHANNELS)
 
     def _at(self, index: Tensor) -> Tensor:
