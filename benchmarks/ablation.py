@@ -26,7 +26,6 @@ import torch
 from clips import load_frames, parse_clip
 from torch import Tensor
 
-from neuralcipher.coding.bits import AdaptiveBias
 from neuralcipher.flows.latent import encoding, features, history, model, motion, rate, residual, search, synthesis
 from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
 from neuralcipher.flows.latent.fitting import on_axes
@@ -40,12 +39,16 @@ Switch = Callable[[], contextlib.AbstractContextManager[object]]
 
 def plain_blocks(reference: Reference, vectors: Tensor, weight: Tensor) -> Tensor:
     """Prediction without overlap."""
-    tiles = reference.tiles(vectors, BLOCK) * weight[..., None, None]
-    return tiles.permute(0, 1, 3, 2, 4).reshape(len(tiles), BLOCK * weight.shape[0], BLOCK * weight.shape[1])
+    _, rows, columns = vectors.shape
+    y = torch.arange(rows)[:, None] * 4 * BLOCK + vectors[0]
+    x = torch.arange(columns) * 4 * BLOCK + vectors[1]
+    tiles = reference.patches(y.reshape(-1), x.reshape(-1), BLOCK) * weight.reshape(-1, 1) / 2
+    tiles = tiles.reshape(rows, columns, BLOCK, -1).transpose(1, 2)
+    return tiles.reshape(rows * BLOCK, columns * BLOCK, -1)
 
 
 def no_networks() -> model.Prior:
-    """The entropy model without its networks: every place looks alike, only the offsets adapt."""
+    """The entropy model without its networks: every place looks alike."""
     prior = model.stored_prior()
 
     def blank(network: model.IntegerNetwork) -> model.IntegerNetwork:
@@ -70,6 +73,11 @@ def together(*patches: contextlib.AbstractContextManager[object]) -> Iterator[No
         yield
 
 
+def one_pass(self: features.Neighbourhood, mask: features.BoolArray) -> list[features.Blocks]:
+    place = np.flatnonzero(mask)
+    return [features.Blocks(place, self._flat[place])]
+
+
 def unsplit(self: search.MotionSearch, *arguments: object, **named: object) -> motion.Motion:
     found = FIND(self, *arguments, **named)
     whole = [np.repeat(np.repeat(x[..., ::2, ::2], 2, -2), 2, -1) for x in (found.mode, found.vectors)]
@@ -92,10 +100,7 @@ SWITCHES: dict[str, Switch] = {
     "networks of the entropy model": lambda: patch.object(
         encoding, "EntropyModel", lambda: model.EntropyModel(no_networks())
     ),
-    "offsets that adapt": lambda: patch.object(AdaptiveBias, "update", lambda *a: None),
-    "neighbours on a chequerboard": lambda: patch.object(
-        features.Neighbourhood, "passes", lambda self, mask: [self._blocks(mask)]
-    ),
+    "neighbours on a chequerboard": lambda: patch.object(features.Neighbourhood, "passes", one_pass),
     "rate-distortion choice of integers": lambda: patch.object(residual, "_cheapest", nearest),
     "steps that grow with the level": lambda: patch.object(synthesis, "_LEVEL_OFFSETS", (0,) * 6),
 }

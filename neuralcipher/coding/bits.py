@@ -1,4 +1,4 @@
-"""Binary decisions with integer probabilities: coded by `coding.entropy`, predicted by counts or integer logits.
+"""Decisions with integer probabilities: coded by `coding.entropy`, predicted by counts or integer logits.
 
 Probabilities are integers in units of 2**-16 of a 1. Everything that leads to one is integer arithmetic, or float64
 arithmetic on integers below 2**53, so that every machine finds the same one.
@@ -6,7 +6,6 @@ arithmetic on integers below 2**53, so that every machine finds the same one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
@@ -17,8 +16,9 @@ from neuralcipher.coding.entropy import ONE, IntArray, MessageDecoder, MessageEn
 
 LOGIT_SCALE = 256  # logits are integers in units of 1/256 nat
 LOGIT_LIMIT = 2047
-_HALVE_AT = 255
+_MOST_COUNTS = 255
 _COUNT_SCALE = 1 << 12
+_LEAST = 1 << 6  # of a count: no symbol becomes impossible, or so likely that many of them cost nothing
 
 
 @lru_cache(maxsize=1)
@@ -71,10 +71,14 @@ def even(count: int) -> IntArray:
 
 
 class BitChannel(Protocol):
-    """One way of coding for both directions: a writer is given the bits and returns them, a reader finds them."""
+    """One way of coding for both directions: a writer is given what to code and returns it, a reader finds it."""
 
     def code(self, probabilities: IntArray, bits: IntArray | None) -> IntArray:
         """Code bits (n,) with P(1) = probabilities (n,) in 2**-16; returns the bits. A reader ignores `bits`."""
+        ...
+
+    def code_symbols(self, contexts: IntArray, tables: IntArray, symbols: IntArray | None) -> IntArray:
+        """Code symbols (n,), each with the row tables[context] of integer counts (contexts, alphabet); returns them."""
         ...
 
 
@@ -90,6 +94,12 @@ class BitWriter:
         self._encoder.add_bits(bits, probabilities)
         return bits
 
+    def code_symbols(self, contexts: IntArray, tables: IntArray, symbols: IntArray | None) -> IntArray:
+        if symbols is None:
+            raise ValueError("a writer needs the symbols")
+        self._encoder.add(contexts, symbols, tables)
+        return symbols
+
 
 class BitReader:
     """A channel out of a message."""
@@ -100,53 +110,45 @@ class BitReader:
     def code(self, probabilities: IntArray, bits: IntArray | None) -> IntArray:
         return self._decoder.read_bits(probabilities)
 
+    def code_symbols(self, contexts: IntArray, tables: IntArray, symbols: IntArray | None) -> IntArray:
+        return self._decoder.read(contexts, tables)
 
-class AdaptiveBits:
-    """Counts of zeros and ones per context that learn from what was coded, the same way on both sides.
 
-    prior: (contexts, 2) counts, all >= 1. A row whose total passes 255 counts is halved, to follow the video.
+def code_plain(channel: BitChannel, widths: IntArray, values: IntArray | None) -> IntArray:
+    """Code values (n,) of widths (n,) >= 1 bits each, all of them as likely; returns the values."""
+    starts = np.cumsum(widths) - widths
+    place = np.arange(int(widths.sum())) - np.repeat(starts, widths)
+    given = None if values is None else np.repeat(values, widths) >> place & 1
+    bits = channel.code(even(len(place)), given)
+    found: IntArray = np.add.reduceat(bits << place, starts) if len(starts) else np.zeros(0, dtype=np.int64)
+    return found
+
+
+class AdaptiveSymbols:
+    """Counts of symbols per context that learn from what was coded, the same way on both sides.
+
+    prior: (contexts, alphabet) counts, all >= 1. A row of more than 255 counts is scaled down, to follow the video.
     """
 
     def __init__(self, prior: IntArray) -> None:
         self.counts = prior.astype(np.int64) * _COUNT_SCALE
+        self._coded: list[IntArray] = []
 
-    def probabilities(self, contexts: IntArray) -> IntArray:
-        """P(1) in 2**-16 for contexts (n,)."""
-        row = self.counts[contexts]
-        return np.minimum(np.maximum(row[:, 1] * ONE // (row[:, 0] + row[:, 1]), 64), ONE - 64)
-
-    def update(self, contexts: IntArray, bits: IntArray) -> None:
-        """Count bits (n,) under contexts (n,)."""
-        np.add.at(self.counts, (contexts, bits), _COUNT_SCALE)
-        full = contexts[self.counts[contexts].sum(axis=1) > _HALVE_AT * _COUNT_SCALE]
-        if full.size:
-            full = np.unique(full)
-            self.counts[full] = self.counts[full] // 2 + 1
-
-    def code(self, channel: BitChannel, contexts: IntArray, bits: IntArray | None) -> IntArray:
-        """Code bits (n,) under contexts (n,) through a channel, then learn from them; returns the bits."""
+    def code(self, channel: BitChannel, contexts: IntArray, symbols: IntArray | None) -> IntArray:
+        """Code symbols (n,) under contexts (n,); returns them. They count once `learn` is called."""
         if not contexts.size:
             return np.zeros(0, dtype=np.int64)
-        coded = channel.code(self.probabilities(contexts), bits)
-        self.update(contexts, coded)
+        coded = channel.code_symbols(contexts, self.counts, symbols)
+        self._coded.append(contexts * self.counts.shape[1] + coded)
         return coded
 
-
-@dataclass(slots=True)
-class AdaptiveBias:
-    """An offset per class that is added to logits and follows the errors made, by integer gradient steps.
-
-    values: (classes,) logits in 1/256. weight: how many symbols the prior knowledge is worth.
-    """
-
-    values: IntArray
-    weight: int = 400
-
-    def update(self, classes: IntArray, bits: IntArray, predicted: IntArray) -> None:
-        """Learn from bits (n,) that were predicted with P(1) = predicted (n,) in 2**-16, under classes (n,)."""
-        error, count = np.zeros_like(self.values), np.zeros_like(self.values)
-        np.add.at(error, classes, bits * ONE - predicted)
-        np.add.at(count, classes, 1)
-        # the slope of the logistic function is at most 1/4: a full Newton step would be 4 or more times the error
-        step = 6 * LOGIT_SCALE * error // (ONE * (count + self.weight))
-        self.values = np.minimum(np.maximum(self.values + step, -LOGIT_LIMIT), LOGIT_LIMIT)
+    def learn(self) -> None:
+        """Count what was coded since the last call."""
+        if not self._coded:
+            return
+        seen = np.bincount(np.concatenate(self._coded), minlength=self.counts.size)
+        self._coded.clear()
+        self.counts += _COUNT_SCALE * seen.reshape(self.counts.shape)
+        total = self.counts.sum(axis=1, keepdims=True)
+        most = _MOST_COUNTS * _COUNT_SCALE
+        self.counts = np.where(total > most, np.maximum(self.counts * most // total, _LEAST), self.counts)

@@ -38,6 +38,7 @@ class FitContext:
     budget_s: seconds to spend. seed: of every random draw. device: where to train.
     progress: called now and then; may raise to stop the fit, and the exception passes through.
     target_bytes, target_psnr_db: what a flow that is rate_controlled aims at instead of its quality, at most one.
+    tell: called with a sentence for the user where the fit departs from what was asked.
     """
 
     budget_s: float
@@ -46,6 +47,7 @@ class FitContext:
     progress: ProgressCallback
     target_bytes: int | None = None
     target_psnr_db: float | None = None
+    tell: Callable[[str], None] = lambda sentence: None
 
 
 class Flow(Protocol):

@@ -63,7 +63,7 @@ def seal(
     """
     options = options or SealOptions()
     source, output = Path(source), Path(output)
-    job = _Job(options, progress)
+    job = _Job(options, progress, tell)
     if not keys:
         raise UsageError("sealing needs a key", hint="pass --key or --passphrase")
     check_output(output, force=force, inputs=[source])
@@ -82,6 +82,7 @@ def seal(
     size_bytes = output.stat().st_size
     miss = missed(options, size_bytes, quality.psnr_db)
     if miss is not None:
+        job.warnings.append(miss)
         tell(miss)
     info = probed.info
     return SealReport(
@@ -99,7 +100,7 @@ def seal(
         suite=options.suite,
         generator=options.generator,
         flow=options.flow,
-        warnings=probed.warnings if miss is None else (*probed.warnings, miss),
+        warnings=(*probed.warnings, *job.warnings),
     )
 
 
@@ -118,7 +119,7 @@ def _writer(
 class _Job:
     """One sealing: the chosen variants, and how they are run segment by segment."""
 
-    def __init__(self, options: SealOptions, progress: ProgressCallback) -> None:
+    def __init__(self, options: SealOptions, progress: ProgressCallback, tell: Callable[[str], None]) -> None:
         self._options = options
         self._progress = progress
         self._device = resolve_device(options.device)
@@ -134,6 +135,8 @@ class _Job:
             raise UsageError(f"the flow {options.flow} cannot aim at a size or a PSNR", hint="the flow latent can")
         self._private = options.suite == SUITE_SEALED or options.include_private
         self._generator_bytes = _GENERATOR_BYTES.get(options.generator, _SEED_BYTES)
+        self._tell = tell
+        self.warnings: list[str] = []
 
     @property
     def codes(self) -> bool:
@@ -205,6 +208,7 @@ class _Job:
             report,
             target_bytes=target_bytes,
             target_psnr_db=self._options.target_psnr_db,
+            tell=self._warn,
         )
         section = self._flow.fit(frames, make_keystream, context)
         keystream = made[-1]
@@ -215,6 +219,12 @@ class _Job:
         for index, shown in enumerate(self._flow_type.render(section, keystream, self._device)):
             meter.add(_picture(frames[index]), _picture(shown))
             self._progress(Progress("checking", share[0] + share[1] * (index + 1) / len(frames)))
+
+    def _warn(self, sentence: str) -> None:
+        """Tell the user, once if several segments say the same."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+            self._tell(sentence)
 
     def _keystream(self, seed: SegmentSeed, number: int, shape: generators.Shape, frames: int) -> Keystream:
         """A checked generator and the keystream of this segment. Raises CheckFailedError if it is cyclic."""

@@ -26,7 +26,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 def integers(monkeypatch: pytest.MonkeyPatch, seed: int = 1, noise: float = 0.0) -> list[FrameLatents]:
     """What `render` decodes, in coding order; frames are disturbed by `noise` as they are synthesised."""
-    found: list[FrameLatents] = []
+    section, found = scenes_section(), list[FrameLatents]()  # fitted before anything is disturbed
     finish = Synthesis.finish
     draw = torch.Generator().manual_seed(7)
 
@@ -37,7 +37,7 @@ def integers(monkeypatch: pytest.MonkeyPatch, seed: int = 1, noise: float = 0.0)
 
     with monkeypatch.context() as patch:
         patch.setattr(synthesis.Synthesis, "finish", disturbed)
-        pictures = torch.stack(render(LatentFlow, scenes_section(), seed))
+        pictures = torch.stack(render(LatentFlow, section, seed))
     if seed == 1:
         assert torch.equal(pictures, scenes_rendered()) == (noise == 0)
     return found

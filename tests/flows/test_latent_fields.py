@@ -7,21 +7,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from neuralcipher.coding.bits import AdaptiveBits, BitReader, BitWriter
+from neuralcipher.coding.bits import AdaptiveSymbols, BitReader, BitWriter
 from neuralcipher.coding.entropy import IntArray, MessageDecoder, MessageEncoder
 from neuralcipher.flows.latent.fields import (
-    MAX_PREFIX,
-    PER_CONTEXT,
+    LARGEST,
+    SIZES,
     SPREADS,
     between,
     code_integers,
     contexts,
     lattice,
 )
-from neuralcipher.flows.latent.model import FIELD_CONTEXTS
+from neuralcipher.flows.latent.model import TABLES
 
-LIMIT = (1 << MAX_PREFIX) - 1
-ROWS = FIELD_CONTEXTS // PER_CONTEXT
+LIMIT = LARGEST
+ROWS = TABLES[0][0]
 GRIDS = [(h, w) for h in range(1, 41) for w in range(1, 41)]
 
 
@@ -76,17 +76,22 @@ def test_contexts_of_different_kinds_are_apart() -> None:
     assert set().union(*found) == set(range(ROWS))
 
 
-def model() -> AdaptiveBits:
-    return AdaptiveBits(np.full((ROWS * PER_CONTEXT, 2), 2))
+def model() -> AdaptiveSymbols:
+    return AdaptiveSymbols(np.full((ROWS, SIZES), 2))
 
 
 def code(batches: list[tuple[IntArray, IntArray]]) -> tuple[list[IntArray], list[IntArray]]:
     """(what was written, what was read) of (rows, values)."""
     encoder = MessageEncoder(full=True)
     writing, reading = model(), model()
-    written = [code_integers(BitWriter(encoder), writing, rows, values) for rows, values in batches]
+    written, read = [], []
+    for rows, values in batches:
+        written.append(code_integers(BitWriter(encoder), writing, rows, values))
+        writing.learn()
     reader = BitReader(MessageDecoder(encoder.to_bytes(), b"spare"))
-    read = [code_integers(reader, reading, rows, None) for rows, _ in batches]
+    for rows, _ in batches:
+        read.append(code_integers(reader, reading, rows, None))
+        reading.learn()
     assert np.array_equal(writing.counts, reading.counts)
     return written, read
 
@@ -130,25 +135,32 @@ def test_any_bytes_are_integers_in_range(data: bytes, seed: int) -> None:
 
 
 class Counter:
-    """A channel that counts decisions."""
+    """A channel that counts plain bits, and remembers symbols."""
 
     def __init__(self) -> None:
-        self.decisions = 0
+        self.bits = 0
+        self.symbols: list[int] = []
 
     def code(self, probabilities: IntArray, bits: IntArray | None) -> IntArray:
         assert bits is not None
-        self.decisions += len(bits)
+        assert (probabilities == 1 << 15).all()
+        self.bits += len(bits)
         return bits
+
+    def code_symbols(self, contexts: IntArray, tables: IntArray, symbols: IntArray | None) -> IntArray:
+        assert symbols is not None
+        self.symbols += symbols.tolist()
+        return symbols
 
 
 @pytest.mark.parametrize(
-    ("value", "decisions"), [(0, 1), (1, 3), (-1, 3), (2, 5), (3, 5), (-4, 7), (1023, 21), (2048, 24), (-4095, 24)]
+    ("value", "symbol", "bits"),
+    [(0, 0, 0), (1, 1, 1), (-1, 1, 1), (2, 2, 1), (3, 3, 1), (-4, 4, 2), (6, 5, 2), (1023, 19, 9), (-4095, 23, 11)],
 )
-def test_an_integer_takes_as_many_decisions_as_an_exponential_golomb_code(value: int, decisions: int) -> None:
-    """A zero flag; a sign; the length of |value| in unary, cut at 11; the bits below its first."""
+def test_an_integer_is_the_half_of_its_octave_then_plain_bits(value: int, symbol: int, bits: int) -> None:
     channel = Counter()
     code_integers(channel, model(), np.zeros(1, dtype=np.int64), np.array([value]))
-    assert channel.decisions == decisions
+    assert (channel.symbols, channel.bits) == ([symbol], bits)
 
 
 def test_what_is_coded_often_gets_cheap() -> None:
@@ -156,4 +168,5 @@ def test_what_is_coded_often_gets_cheap() -> None:
     bits = model()
     for _ in range(100):
         code_integers(BitWriter(encoder), bits, np.zeros(64, dtype=np.int64), np.zeros(64, dtype=np.int64))
-    assert len(encoder.to_bytes()) < 8 + 30  # 6400 zeros
+        bits.learn()
+    assert len(encoder.to_bytes()) < 8 + 64  # 6400 zeros, of which the first 64 take 37 bytes

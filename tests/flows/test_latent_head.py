@@ -65,7 +65,7 @@ def test_any_bytes_are_a_head_with_a_network_that_runs(data: bytes, spare: bytes
     network = head.network(CPU)
     assert (network is not None) == head.repairs
     if network is not None:
-        frame = torch.zeros(1, 3, 4, 4)
+        frame = torch.zeros(1, 4, 4, 4)
         one = torch.ones(1, dtype=torch.int64)
         with torch.no_grad():
             assert bool(network(frame, frame, one, one * head.quality).isfinite().all())

@@ -58,10 +58,7 @@ def test_any_video_comes_back(name: str) -> None:
     assert [frame.shape for frame in imposter] == [frame.shape for frame in frames]
 
 
-TOO_LARGE = pytest.mark.xfail(strict=True, reason="the entropy model takes noise of fine steps for impossible")
-
-
-@pytest.mark.parametrize("quality", [0, pytest.param(100, marks=TOO_LARGE)])
+@pytest.mark.parametrize("quality", [0, 100])
 def test_the_ends_of_the_quality_scale(quality: int) -> None:
     frames = noise(2, 48, 64)
     section = fitted(frames, quality)

@@ -109,13 +109,16 @@ def test_what_is_used_is_kept_exactly(
 
 
 class Coins:
-    """A channel that reads any bits at all."""
+    """A channel that reads anything at all."""
 
     def __init__(self, seed: int) -> None:
         self._draw = np.random.default_rng(seed)
 
     def code(self, probabilities: IntArray, bits: IntArray | None) -> IntArray:
         return self._draw.integers(0, 2, len(probabilities))
+
+    def code_symbols(self, contexts: IntArray, tables: IntArray, symbols: IntArray | None) -> IntArray:
+        return self._draw.integers(0, tables.shape[1], len(contexts))
 
 
 @settings(max_examples=30, deadline=None)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from neuralcipher.errors import BundleError, LimitError, PayloadDamagedError, ShapeError, UnsupportedError
 from neuralcipher.flows.latent.section import (
+    MAX_BATCH_PIXELS,
     MAX_BLOCKS_PER_BYTE,
     MAX_FRAMES,
     MAX_SIDE,
     VERSION,
     LatentSection,
+    most_frames,
     parse,
 )
 from neuralcipher.flows.latent.structure import count_frames
@@ -163,6 +165,23 @@ def test_a_size_out_of_proportion_is_refused_before_it_is_allocated(height: int,
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 16
+
+
+def test_groups_that_take_too_much_memory_are_refused() -> None:
+    """A kilobyte may claim 130 megapixels; in a group of 64 they would be decoded 32 at a time."""
+    height, width = 4096, 8192
+    for length in (2, 3, 4, 5, 6, 16, 64):
+        section = LatentSection(height, width, bytes([KEY, length]), (b"", bytes(1024), b"")).to_bytes()
+        if length // 2 * height * width <= MAX_BATCH_PIXELS:
+            assert length <= most_frames(height, width) + 1
+            assert parse(section).frames == length + 1
+        else:
+            assert length > most_frames(height, width)
+            with pytest.raises(LimitError):
+                parse(section)
+    # four times the pixels of high definition in groups of 16 are within the limit, and so is any frame alone
+    assert most_frames(2160, 3840) == 16
+    assert most_frames(16_384, 8192) == 1
 
 
 def test_a_size_in_proportion_is_not() -> None:

@@ -15,6 +15,7 @@ import neuralcipher
 from neuralcipher import Key, SealOptions
 from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.errors import UsageError
+from neuralcipher.flows.latent import rate
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
 from neuralcipher.pipeline import sealing, segments
 from neuralcipher.pipeline.options import PRESETS
@@ -129,6 +130,17 @@ def test_every_segment_aims_at_the_psnr(silent, key, tmp_path, monkeypatch):
     report, _, lengths = sealed(silent, key, tmp_path, target_psnr_db=28)
     assert len(lengths) == 2
     assert 28 - 0.1 <= report.psnr_db <= 29
+
+
+def test_a_fit_that_departs_from_what_was_asked_says_so_once(silent, key, tmp_path, monkeypatch):
+    """Both segments would be larger than raw; the user hears of it once, and the report keeps it."""
+    monkeypatch.setattr(segments, "_SEGMENT_FRAMES", 4)
+    monkeypatch.setattr(rate, "section_bytes", lambda attempt, size: 100 * attempt.size_bytes)
+    report, told, lengths = sealed(silent, key, tmp_path)
+    assert len(lengths) == 2
+    sentence = "quality 60 would take more bytes than the raw video, so a lower quality is used"
+    assert report.warnings == (sentence,)
+    assert told.count(sentence) == 1
 
 
 def test_a_size_below_the_sound_is_refused_and_nothing_is_left(key, tmp_path):

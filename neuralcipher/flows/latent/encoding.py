@@ -18,10 +18,11 @@ from neuralcipher.flows.latent.motion import Motion
 from neuralcipher.flows.latent.opticalflow import OpticalFlow
 from neuralcipher.flows.latent.planning import Planner
 from neuralcipher.flows.latent.residual import ResidualCoder
-from neuralcipher.flows.latent.search import MotionSearch
+from neuralcipher.flows.latent.search import Luma, MotionSearch
+from neuralcipher.flows.latent.section import most_frames
 from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, groups
 from neuralcipher.flows.latent.synthesis import Synthesis, step_size
-from neuralcipher.flows.latent.transform import forward_transform
+from neuralcipher.flows.latent.transform import forward_transform, planar
 from neuralcipher.flows.latent.warp import BLOCK
 
 _RATE_WEIGHT = 0.12
@@ -79,7 +80,7 @@ class SegmentEncoder:
         """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8."""
         self._frames = frames
         self._flow = OpticalFlow(pictures)
-        self._planner = Planner(self._flow, len(frames))
+        self._planner = Planner(self._flow, len(frames), most_frames(*pictures.shape[2:]))
         self._device = device
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}
@@ -107,7 +108,7 @@ class SegmentEncoder:
         pair = (frame.first, frame.second)
         thorough = (frame.index, frame.first) not in self._starts
         starts = [[torch.zeros_like(guess[0]), self._start(frame.index, i, history.grid)] for i in pair]
-        luma = {i: synthesis.reference(i).luma() for i in pair}
+        luma = {i: Luma(synthesis.reference(i)) for i in pair}
         search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price)
         found = search.find([luma[i] for i in pair], starts, guess, thorough)
         for number, i in enumerate(pair):
@@ -155,7 +156,7 @@ class _Run:
         pairs = list(zip(frames, motions, strict=True))
         around = [self._history.surroundings(frame, motion) for frame, motion in pairs]
         predictions = [self._synthesis.predict(frame, motion) for frame, motion in pairs]
-        rest = [self._frames[f.index] - p.cpu() for f, p in zip(frames, predictions, strict=True)]
+        rest = [self._frames[f.index] - planar(p).cpu() for f, p in zip(frames, predictions, strict=True)]
         target = forward_transform(torch.stack(rest)).numpy() / np.float32(step)
         coded = ResidualCoder(self._model, channel, self._quality).encode(around, target, weight)
         stored = settle(frames, motions, around, coded, self._history)
@@ -169,7 +170,7 @@ class _Run:
 
     def _keep(self, stored: FrameLatents, prediction: Tensor) -> None:
         index = stored.frame.index
-        frame, residual = (part.cpu() for part in self._synthesis.finish(stored, prediction))
+        frame, residual = (planar(part).cpu() for part in self._synthesis.finish(stored, prediction))
         height, width = self._size
         self.attempt.decoded[index] = frame.half()
         self.attempt.residual[index] = residual.half()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,16 @@ from numpy.typing import NDArray
 from neuralcipher.coding.entropy import IntArray
 
 BoolArray = NDArray[np.bool_]
+Features = NDArray[np.float64]
+Integers = NDArray[np.signedinteger[Any]]
 
 COLOURS, COEFFICIENTS = 3, 64
 LUMA, CHROMA = (0,), (1, 2)
 FLAG_FEATURES = 20
 LEVEL_FEATURES = 20
 SKIP_FEATURES = 14
-_LOG_TABLE = np.array([min(127, ((1 + x) ** 16).bit_length() - 1) for x in range(1 << 10)], dtype=np.int64)
+_LOG_TABLE = np.array([min(127, ((1 + x) ** 16).bit_length() - 1) for x in range(1 << 10)], dtype=np.float64)
+_LARGEST = len(_LOG_TABLE) - 1  # magnitudes from here on look alike
 _DIAGONAL = np.add.outer(np.arange(8), np.arange(8)).reshape(-1)
 _ON = 64  # a feature that is true
 
@@ -72,28 +76,29 @@ _LUMA_TWINS = [
 ]
 
 
-def logarithm(x: IntArray) -> IntArray:
-    """floor(16 * log2(1 + x)), at most 127, of integers >= 0."""
-    values: IntArray = _LOG_TABLE[np.minimum(x, len(_LOG_TABLE) - 1)]
-    return values
+def logarithm(x: IntArray) -> Features:
+    """floor(16 * log2(1 + x)), at most 127, of integers >= 0; integers in float64, as the networks take them."""
+    return _LOG_TABLE.take(x, mode="clip")
 
 
-def shifted(field: IntArray, motion: IntArray) -> IntArray:
+def shifted(field: Integers, motion: IntArray) -> Integers:
     """Values of a block field (K, h, w) where motion (2, h, w), in quarter pixels, points to, to the nearest block."""
     _, height, width = field.shape
-    y = np.clip(np.arange(height)[:, None] + ((motion[0] + 16) >> 5), 0, height - 1)
-    x = np.clip(np.arange(width)[None] + ((motion[1] + 16) >> 5), 0, width - 1)
-    found: IntArray = field[:, y, x]
+    y = np.minimum(np.maximum(np.arange(height)[:, None] + ((motion[0] + 16) >> 5), 0), height - 1)
+    x = np.minimum(np.maximum(np.arange(width) + ((motion[1] + 16) >> 5), 0), width - 1)
+    found: Integers = field.reshape(len(field), -1).take(y * width + x, axis=1)
     return found
 
 
 def discontinuity(motions: IntArray) -> IntArray:
-    """How much the motion (2 references, 2, h, w) of a block differs from its neighbours', at most; (h, w)."""
-    worst = np.zeros(motions.shape[2:], dtype=np.int64)
-    down = np.abs(np.diff(motions, axis=2)).sum(axis=1).max(axis=0)
-    right = np.abs(np.diff(motions, axis=3)).sum(axis=1).max(axis=0)
-    worst[1:], worst[:-1] = np.maximum(worst[1:], down), np.maximum(worst[:-1], down)
-    worst[:, 1:], worst[:, :-1] = np.maximum(worst[:, 1:], right), np.maximum(worst[:, :-1], right)
+    """(..., h, w): how much motion (..., 2 references, 2, h, w) differs from that of the blocks beside, at most."""
+    worst = np.zeros((*motions.shape[:-4], *motions.shape[-2:]), dtype=np.int64)
+    down = np.abs(motions[..., 1:, :] - motions[..., :-1, :]).sum(axis=-3).max(axis=-3)
+    right = np.abs(motions[..., 1:] - motions[..., :-1]).sum(axis=-3).max(axis=-3)
+    for part, other in ((worst[..., 1:, :], down), (worst[..., :-1, :], down)):
+        np.maximum(part, other, out=part)
+    for part, other in ((worst[..., 1:], right), (worst[..., :-1], right)):
+        np.maximum(part, other, out=part)
     return worst
 
 
@@ -105,8 +110,8 @@ class Surroundings:
     coded in the references themselves. mode, change: (h, w), see `motion`; change is `discontinuity`. level: 0..5.
     """
 
-    activity: IntArray
-    fresh: IntArray
+    activity: Integers
+    fresh: Integers
     mode: IntArray
     change: IntArray
     level: int
@@ -114,16 +119,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Chosen blocks of a batch: frame, row, column (n,), and `flat`, their index in a padded plane."""
+    """Chosen blocks of a batch: `place` (n,), their index in (frames, rows, columns), and `flat`, in a padded plane."""
 
-    frame: IntArray
-    row: IntArray
-    column: IntArray
+    place: IntArray
     flat: IntArray
 
-    def subset(self, keep: BoolArray | IntArray) -> Blocks:
-        """Those where `keep` (n,) holds, or those at the indices `keep`."""
-        return Blocks(self.frame[keep], self.row[keep], self.column[keep], self.flat[keep])
+    def subset(self, keep: IntArray | slice) -> Blocks:
+        """Those at the indices `keep`."""
+        return Blocks(self.place[keep], self.flat[keep])
 
 
 class Neighbourhood:
@@ -132,113 +135,70 @@ class Neighbourhood:
     def __init__(self, frames: list[Surroundings], quality: int) -> None:
         height, width = frames[0].mode.shape
         self.grid = (len(frames), height, width)
-        self._stride = width + 2
-        padded = (len(frames), height + 2, width + 2)
-        self._magnitudes = np.zeros((COLOURS, COEFFICIENTS, len(frames) * padded[1] * padded[2]), dtype=np.int64)
-        self._bands = np.zeros((len(BANDS), *padded), dtype=np.int64).reshape(len(BANDS), -1)
-        self._luma = np.zeros(padded, dtype=np.int64).reshape(-1)
-        self._chroma = np.zeros(padded, dtype=np.int64).reshape(-1)
-        self._activity = np.stack([frame.activity for frame in frames])
-        self._total = self._activity.sum(axis=(1, 2))
+        self._padded = (len(frames), height + 2, width + 2)
+        size = int(np.prod(self._padded))
+        inner = np.arange(size, dtype=np.int64).reshape(self._padded)[:, 1:-1, 1:-1]
+        self._flat = inner.reshape(-1)
+        self._magnitudes = np.zeros((COLOURS * COEFFICIENTS + 1, size), dtype=np.int16)  # at most _LARGEST; none last
+        self._sums = np.zeros((_NOTHING + 1, size), dtype=np.int32)
+        self._activity = np.stack([frame.activity for frame in frames], axis=2)  # (2, bands, B, h, w)
+        self._total = self._activity.sum(axis=(0, 1))
         self._fresh = np.stack([frame.fresh for frame in frames])
         self._mode = np.stack([frame.mode for frame in frames])
         self._change = np.stack([frame.change for frame in frames])
         self._level = np.array([frame.level for frame in frames])
         self._quality = quality
-        self._odd = np.broadcast_to(np.add.outer(np.arange(height), np.arange(width)) & 1, self.grid)
+        odd = np.add.outer(np.arange(height), np.arange(width)) & 1
+        self._odd = np.broadcast_to(odd, self.grid).reshape(-1)
+        known = np.empty((7, *self.grid))
+        known[0], known[1] = logarithm(self._total), logarithm(self._change)
+        known[2], known[3] = _ON * (self._mode == 2), _ON * (self._mode == 3)
+        known[4], known[5], known[6] = self._level[:, None, None] * 24, quality, _ON * odd
+        self._known = known.reshape(7, -1)
 
     def passes(self, mask: BoolArray) -> list[Blocks]:
         """The blocks of `mask` (B, h, w) in the two passes of the chequerboard."""
-        return [self._blocks(mask & (self._odd == parity)) for parity in (0, 1)]
+        places = [np.flatnonzero(mask.reshape(-1) & (self._odd == parity)) for parity in (0, 1)]
+        return [Blocks(place, self._flat[place]) for place in places]
 
     def band_totals(self) -> IntArray:
         """(B, bands, h, w): sums of the magnitudes coded so far."""
-        count, height, width = self.grid
-        totals = self._bands.reshape(len(BANDS), count, height + 2, width + 2)[:, :, 1:-1, 1:-1]
-        return np.ascontiguousarray(totals.transpose(1, 0, 2, 3))
+        totals = self._sums[: len(BANDS)].reshape(len(BANDS), *self._padded)[..., 1:-1, 1:-1]
+        return np.ascontiguousarray(totals.swapaxes(0, 1))
 
-    def flag_features(self, band: int, blocks: Blocks) -> IntArray:
-        """(n, 20) integers 0..127: the surroundings from which the flag of a band is predicted."""
-        at, w = blocks.flat, self._stride
-        own, luma, chroma = self._bands[band], self._luma, self._chroma
-        where = (blocks.frame, blocks.row, blocks.column)
-        same = _SAME_KIND[band]
-        mode = self._mode[where]
-        columns = [
-            logarithm(own[at - 1] + own[at + 1]),
-            logarithm(own[at - w] + own[at + w]),
-            logarithm(luma[at]),
-            logarithm(chroma[at]),
-            logarithm(self._bands[same[-1]][at]) if same else 0 * at,
-            logarithm(self._bands[same[-2]][at]) if len(same) > 1 else 0 * at,
-            logarithm(luma[at - 1] + luma[at + 1] + luma[at - w] + luma[at + w]),
-            logarithm(luma[at - w - 1] + luma[at - w + 1] + luma[at + w - 1] + luma[at + w + 1]),
-            logarithm(chroma[at - 1] + chroma[at + 1] + chroma[at - w] + chroma[at + w]),
-            logarithm(self._bands[_LUMA_TWINS[band]][:, at].sum(axis=0)),
-            logarithm(self._activity[:, 0, band][where]),
-            logarithm(self._activity[:, 1, band][where]),
-            logarithm(self._total[where]),
-            logarithm(self._change[where]),
-            _ON * (mode == 2),
-            _ON * (mode == 3),
-            self._level[blocks.frame] * 24,
-            np.full_like(at, self._quality),
-            _ON * self._odd[where],
-            logarithm(own[at - w - 1] + own[at - w + 1] + own[at + w - 1] + own[at + w + 1]),
-        ]
-        return np.stack(columns, axis=1)
+    def flag_features(self, band: int, blocks: Blocks) -> Features:
+        """(20, n) integers 0..127: the surroundings from which the flag of a band is predicted."""
+        at, (taps, starts) = blocks.flat, _flag_taps(band, self._padded[2], self._sums.shape[1])
+        sums = logarithm(np.add.reduceat(self._sums.take(taps + at), starts, axis=0))
+        found = np.empty((FLAG_FEATURES, len(at)))
+        found[:10], found[19] = sums[:10], sums[10]
+        found[10:12] = logarithm(self._activity[:, band].reshape(2, -1).take(blocks.place, axis=1))
+        found[12:19] = self._known.take(blocks.place, axis=1)
+        return found
 
-    def level_features(self, band: int, blocks: Blocks, flags: IntArray) -> IntArray:
-        """(coefficients, n, 20) integers 0..127, from which the levels of a flagged band are predicted.
+    def level_features(self, band: int, blocks: Blocks, flags: Features) -> Features:
+        """(20, coefficients, n) integers 0..127, from which the levels of a flagged band are predicted.
 
-        flags: (n, 20), the flag features of the same blocks.
+        flags: (20, n), the flag features of the same blocks.
         """
-        at, w = blocks.flat, self._stride
-        found = np.zeros((BANDS[band].size, len(at), LEVEL_FEATURES), dtype=np.int64)
-        found[..., 9:13] = flags[:, (2, 6, 0, 1)]
-        found[..., 13] = np.maximum(flags[:, 10], flags[:, 11])
-        found[..., 14:] = flags[:, (12, 16, 17, 15, 4, 18)]
-        index = 0
-        for plane in BANDS[band].planes:
-            own, other = self._magnitudes[plane], self._magnitudes[0]
-            for k in BANDS[band].positions:
-                v, u = divmod(k, 8)
-                column, m = found[index], own[k]
-                index += 1
-                column[:, 0] = logarithm(m[at - 1] + m[at + 1])
-                column[:, 1] = logarithm(m[at - w] + m[at + w])
-                column[:, 8] = logarithm(m[at - w - 1] + m[at - w + 1] + m[at + w - 1] + m[at + w + 1])
-                if u:
-                    column[:, 2] = logarithm(own[k - 1][at])
-                if v:
-                    column[:, 3] = logarithm(own[k - 8][at])
-                if u and v:
-                    column[:, 4] = logarithm(own[k - 9][at])
-                column[:, 5] = logarithm(sum((own[j][at] for j in _two_back(k)), start=0 * at))
-                if plane:
-                    column[:, 6] = logarithm(other[k][at])
-                if plane == 2:
-                    column[:, 7] = logarithm(self._magnitudes[1][k][at])
+        at, taps = blocks.flat, _level_taps(band, self._padded[2], self._magnitudes.shape[1])
+        found = np.empty((LEVEL_FEATURES, BANDS[band].size, len(at)))
+        around = self._magnitudes.take(taps + at)
+        found[:9] = logarithm(np.add.reduceat(around, _LEVEL_STARTS, axis=0))
+        found[9:13] = flags[[2, 6, 0, 1], None]
+        found[13] = np.maximum(flags[10], flags[11])
+        found[14:] = flags[[12, 16, 17, 15, 4, 18], None]
         return found
 
     def put(self, band: int, blocks: Blocks, magnitudes: IntArray) -> None:
         """Remember magnitudes (coefficients, n) of a band."""
-        index = 0
-        for plane in BANDS[band].planes:
-            for k in BANDS[band].positions:
-                self._magnitudes[plane, k][blocks.flat] = magnitudes[index]
-                index += 1
+        self._magnitudes[columns_of(band)[:, None], blocks.flat] = np.minimum(magnitudes, _LARGEST)
         total = magnitudes.sum(axis=0)
-        self._bands[band][blocks.flat] = total
-        (self._luma if BANDS[band].is_luma else self._chroma)[blocks.flat] += total
+        self._sums[band, blocks.flat] = total
+        self._sums[_ALL_LUMA if BANDS[band].is_luma else _ALL_CHROMA, blocks.flat] += total.astype(np.int32)
 
-    def _blocks(self, mask: BoolArray) -> Blocks:
-        frame, row, column = np.nonzero(mask)
-        flat = (frame * (self.grid[1] + 2) + row + 1) * self._stride + column + 1
-        return Blocks(frame, row, column, flat)
-
-    def skip_features(self, coded: IntArray, parity: int) -> tuple[BoolArray, IntArray]:
-        """Where (B, h/2, w/2) squares of 2x2 blocks lie in this pass, and (n, 14) integers about each.
+    def skip_features(self, coded: IntArray, parity: int) -> tuple[BoolArray, Features]:
+        """Where (B, h/2, w/2) squares of 2x2 blocks lie in this pass, and (14, n) integers about each.
 
         coded: (B, h/2, w/2), 1 for squares known to be coded, 0 else.
         """
@@ -249,26 +209,70 @@ class Neighbourhood:
         near = np.pad(coded, ((0, 0), (1, 1), (1, 1)))
         total, fresh = self._total.reshape(squares), self._fresh.reshape(squares)
         change, mode = self._change.reshape(squares), self._mode.reshape(squares)
-        dc = self._bands[0].reshape(count, height + 2, width + 2)[:, 1:-1, 1:-1].reshape(squares)
-        low = self._activity[:, :, :2].sum(axis=(1, 2)).reshape(squares)
-        ones = np.ones(coded.shape, dtype=np.int64)
-        columns = [
-            _ON // 2 * (near[:, 1:-1, :-2] + near[:, 1:-1, 2:]),
-            _ON // 2 * (near[:, :-2, 1:-1] + near[:, 2:, 1:-1]),
-            logarithm(total.sum(axis=(2, 4))),
-            logarithm(total.max(axis=(2, 4))),
-            logarithm(fresh.sum(axis=(2, 4))),
-            logarithm(change.max(axis=(2, 4))),
-            16 * (mode == 2).sum(axis=(2, 4)),
-            16 * (mode == 3).sum(axis=(2, 4)),
-            self._level[:, None, None] * 24 * ones,
-            self._quality * ones,
-            parity * _ON * ones,
-            logarithm(dc.sum(axis=(2, 4))),
-            logarithm(low.sum(axis=(2, 4))),
-            (self._level[:, None, None] == 0) * _ON * ones,
-        ]
-        return mask, np.stack([column[mask] for column in columns], axis=1)
+        dc = self._sums[0].reshape(self._padded)[:, 1:-1, 1:-1].reshape(squares)
+        low = self._activity[:, :2].sum(axis=(0, 1)).reshape(squares)
+        found = np.empty((SKIP_FEATURES, *coded.shape))
+        found[0] = _ON // 2 * (near[:, 1:-1, :-2] + near[:, 1:-1, 2:])
+        found[1] = _ON // 2 * (near[:, :-2, 1:-1] + near[:, 2:, 1:-1])
+        found[2], found[3] = logarithm(total.sum(axis=(2, 4))), logarithm(total.max(axis=(2, 4)))
+        found[4], found[5] = logarithm(fresh.sum(axis=(2, 4))), logarithm(change.max(axis=(2, 4)))
+        found[6], found[7] = 16 * (mode == 2).sum(axis=(2, 4)), 16 * (mode == 3).sum(axis=(2, 4))
+        found[8], found[9] = self._level[:, None, None] * 24, self._quality
+        found[10] = parity * _ON
+        found[11], found[12] = logarithm(dc.sum(axis=(2, 4))), logarithm(low.sum(axis=(2, 4)))
+        found[13] = (self._level[:, None, None] == 0) * _ON
+        return mask, found[:, mask]
+
+
+_ALL_LUMA, _ALL_CHROMA, _NOTHING = len(BANDS), len(BANDS) + 1, len(BANDS) + 2  # rows of sums behind the bands'
+_LEVEL_STARTS = np.array([0, 2, 4, 5, 6, 7, 11, 12, 13])
+
+
+@lru_cache(maxsize=1024)
+def _flag_taps(band: int, w: int, size: int) -> tuple[IntArray, IntArray]:
+    """(taps, 1) places in the sums, relative to a block, and where each of 11 features begins; w: of a padded row."""
+    same = [_NOTHING, _NOTHING, *_SAME_KIND[band]]
+    cross, corners = (-1, 1, -w, w), (-w - 1, -w + 1, w - 1, w + 1)
+    features = [
+        [(band, -1), (band, 1)],
+        [(band, -w), (band, w)],
+        [(_ALL_LUMA, 0)],
+        [(_ALL_CHROMA, 0)],
+        [(same[-1], 0)],
+        [(same[-2], 0)],
+        [(_ALL_LUMA, d) for d in cross],
+        [(_ALL_LUMA, d) for d in corners],
+        [(_ALL_CHROMA, d) for d in cross],
+        [(j, 0) for j in _LUMA_TWINS[band]],
+        [(band, d) for d in corners],
+    ]
+    places = np.array([[row * size + d] for feature in features for row, d in feature], dtype=np.int64)
+    return places, np.cumsum([0, *map(len, features[:-1])])
+
+
+@lru_cache(maxsize=1024)
+def _level_taps(band: int, w: int, size: int) -> IntArray:
+    """(17, coefficients, 1) places in the magnitudes, relative to a block; w: of a padded row."""
+    columns = []
+    for plane in BANDS[band].planes:
+        for k in BANDS[band].positions:
+            v, u = divmod(k, 8)
+            own = plane * COEFFICIENTS
+            lower = [own + k - step if fits else -1 for step, fits in ((1, u), (8, v), (9, u and v))]
+            two = [own + j for j in _two_back(k)]
+            others = [k if plane else -1, COEFFICIENTS + k if plane == 2 else -1]
+            rows = [own + k] * 4 + lower + two + [-1] * (4 - len(two)) + others + [own + k] * 4
+            shifts = [-1, 1, -w, w, *[0] * 9, -w - 1, -w + 1, w - 1, w + 1]
+            last = COLOURS * COEFFICIENTS
+            columns.append([(last if r < 0 else r) * size + d * (r >= 0) for r, d in zip(rows, shifts, strict=True)])
+    taps: IntArray = np.array(columns, dtype=np.int64).T[..., None]
+    return np.ascontiguousarray(taps)
+
+
+@lru_cache(maxsize=64)
+def columns_of(band: int) -> IntArray:
+    """Where a band's coefficients lie among all of a block's, plane after plane."""
+    return np.array([plane * COEFFICIENTS + k for plane in BANDS[band].planes for k in BANDS[band].positions])
 
 
 @lru_cache(maxsize=64)

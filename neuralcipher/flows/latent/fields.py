@@ -11,15 +11,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from neuralcipher.coding.bits import AdaptiveBits, BitChannel, even
+from neuralcipher.coding.bits import AdaptiveSymbols, BitChannel, code_plain
 from neuralcipher.coding.entropy import IntArray
 
 FIELD_LIMIT = 1 << 11
-MAX_PREFIX = 12
+LARGEST = (1 << 12) - 1
 _SPREADS = np.array([1, 3, 6, 12, 24])
 SPREADS = len(_SPREADS) + 1
-PER_CONTEXT = 24  # zero flag, 12 of the prefix, 11 of the first suffix bit
-_SUFFIX = 1 + MAX_PREFIX
+SIZES = 24  # symbols: 0, 1, then the lower and the upper half of each octave up to 4095
+_SYMBOLS = np.arange(SIZES)
+_PLAIN_BITS = np.maximum(0, (_SYMBOLS - 2) // 2)  # behind a symbol
+_SMALLEST = np.where(_SYMBOLS < 2, _SYMBOLS, (2 + _SYMBOLS % 2) << _PLAIN_BITS)  # of its integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,10 @@ def _pass(y: IntArray, x: IntArray, near: list[tuple[IntArray, IntArray]], width
 
 def between(values: IntArray) -> tuple[IntArray, IntArray]:
     """(prediction, spread) from known neighbours (4, ...): the mean of the middle two, and how far they differ."""
-    high, low = values.max(axis=0), values.min(axis=0)
-    return (values.sum(axis=0) - high - low) >> 1, high - low
+    a, b, c, d = values
+    high = np.maximum(np.maximum(a, b), np.maximum(c, d))
+    low = np.minimum(np.minimum(a, b), np.minimum(c, d))
+    return (a + b + c + d - high - low) >> 1, high - low
 
 
 def contexts(kind: int, fine: bool, spread: IntArray) -> IntArray:
@@ -95,33 +99,20 @@ def contexts(kind: int, fine: bool, spread: IntArray) -> IntArray:
     return row
 
 
-def code_integers(channel: BitChannel, bits: AdaptiveBits, rows: IntArray, values: IntArray | None) -> IntArray:
-    """Code values (n,) in -4095..4095 under contexts (n,): a zero flag, a sign and an Exp-Golomb code.
+def code_integers(channel: BitChannel, sizes: AdaptiveSymbols, rows: IntArray, values: IntArray | None) -> IntArray:
+    """Code values (n,) in -4095..4095 under contexts (n,): a symbol for the size, then plain bits and a sign.
 
     Writes `values` and returns them, or reads them where `values` is None.
     """
-    base = rows * PER_CONTEXT
-    coded = bits.code(channel, base, None if values is None else (values != 0).astype(np.int64))
-    nonzero = np.flatnonzero(coded)
-    if not nonzero.size:
-        return coded
-    base = base[nonzero]
-    known = None if values is None else values[nonzero]
-    negative = channel.code(even(len(base)), None if known is None else (known < 0).astype(np.int64))
-    size = None if known is None else np.minimum(np.abs(known), (1 << MAX_PREFIX) - 1)
-    wanted = None if size is None else np.frexp(size)[1].astype(np.int64) - 1  # floor(log2), exact
-    length, open_ = np.zeros(len(base), dtype=np.int64), np.arange(len(base))
-    for step in range(MAX_PREFIX - 1):
-        more = None if wanted is None else (wanted[open_] > step).astype(np.int64)
-        open_ = open_[bits.code(channel, base[open_] + 1 + step, more) == 1]
-        length[open_] += 1
-        if not open_.size:
-            break
-    found = np.left_shift(1, length)
-    for place in range(int(length.max()) - 1, -1, -1):
-        first, later = np.flatnonzero(length == place + 1), np.flatnonzero(length > place + 1)
-        leading, trailing = (None, None) if size is None else (size[first] >> place & 1, size[later] >> place & 1)
-        found[first] |= bits.code(channel, base[first] + _SUFFIX + place, leading) << place
-        found[later] |= channel.code(even(len(later)), trailing) << place
-    coded[nonzero] = np.where(negative == 1, -found, found)
+    size = None if values is None else np.minimum(np.abs(values), LARGEST)
+    symbols = None if size is None else np.searchsorted(_SMALLEST, size, side="right") - 1
+    coded: IntArray = sizes.code(channel, rows, symbols).copy()
+    at = np.flatnonzero(coded)
+    symbol = coded[at]
+    tail = None
+    if values is not None and size is not None:
+        tail = (size[at] - _SMALLEST[symbol]) * 2 + (values[at] < 0)
+    tail = code_plain(channel, _PLAIN_BITS[symbol] + 1, tail)
+    found = _SMALLEST[symbol] + (tail >> 1)
+    coded[at] = np.where(tail & 1 == 1, -found, found)
     return coded

@@ -36,13 +36,16 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
     def encode(quality: int, tuning: Tuning | None = None) -> Attempt:
         return encoder.encode(quality, coding, tuning)
 
-    quality, attempt = rate.choose(encode, config.quality, context, (height, width), truth)
+    size = (height, width)
+    found = rate.choose(encode, config.quality, context, size, truth)
+    quality, attempt = rate.below_raw(encode, found, context, size, truth, frames.numel())
     clock.attempt_done()
     aimed = context.target_bytes is not None or context.target_psnr_db is not None
     if config.steps is None and not aimed:
         attempt = rate.tune(lambda t: encode(quality, t), attempt, truth.numel(), clock.room_for_another)
-    inputs = rate.repair_inputs(attempt, truth, (height, width), quality)
-    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, clock, context)
+    inputs = rate.repair_inputs(attempt, truth, size, quality)
+    room = None if context.target_bytes is None else context.target_bytes - rate.section_bytes(attempt, size)
+    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context)
     return LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
 
 
@@ -52,8 +55,10 @@ def on_axes(frames: Tensor, colour: Colour) -> Tensor:
     return F.pad(colour.apply(frames), (0, -width % SQUARE, 0, -height % SQUARE), mode="replicate").contiguous()
 
 
-def _repaired(head: Head, inputs: RepairInputs, size_bytes: int, clock: _Clock, context: FitContext) -> Head:
-    """The head with the network that pays."""
+def _repaired(
+    head: Head, inputs: RepairInputs, size_bytes: int, room_bytes: int | None, clock: _Clock, context: FitContext
+) -> Head:
+    """The head with the network that pays. room_bytes: what its changes may take, None for any."""
 
     def training(step: int, error: float) -> None:
         progress = min(1.0, clock.fraction(step))
@@ -62,6 +67,7 @@ def _repaired(head: Head, inputs: RepairInputs, size_bytes: int, clock: _Clock, 
     repairs, changes = fit_changes(
         inputs,
         8 * size_bytes,
+        room_bytes=room_bytes,
         fraction=clock.fraction,
         report=training,
         seed=context.seed,

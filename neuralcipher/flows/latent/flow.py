@@ -18,13 +18,11 @@ from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
 from neuralcipher.flows.latent.model import EntropyModel, network_shapes
-from neuralcipher.flows.latent.network import shipped_weights
+from neuralcipher.flows.latent.network import REPAIRED_LEVELS, shipped_weights
 from neuralcipher.flows.latent.structure import Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
 from neuralcipher.generators.base import Keystream, Shape
-
-_REPAIRED_AT_ONCE = 4
 
 
 class LatentFlow:
@@ -78,12 +76,20 @@ class LatentFlow:
         for group, latents in one_ahead(_decode(parsed, plan, keystream, head.quality)):
             if group.start < first:  # its latents are needed, its pictures are not
                 continue
-            done: dict[int, tuple[Tensor, Tensor, int]] = {}
-            for frame in latents:
+            wanted = range(max(start, group.start), min(stop, group.stop))
+            pictures: dict[int, Tensor] = {}
+            needed = group.references() | group.keep
+            while latents:  # each is dropped as soon as it is used
+                frame = latents.pop(0)
+                index = frame.frame.index
                 decoded, residual = synthesis.finish(frame, synthesis.predict(frame.frame, frame.motion))
-                done[frame.frame.index] = decoded, residual, frame.frame.level
+                if index in wanted:
+                    pictures[index] = shown.picture(decoded, residual, frame.frame.level)
+                if index not in needed:
+                    synthesis.drop(index)
             synthesis.forget(group.keep)
-            yield from shown.pictures([done[i] for i in range(max(start, group.start), min(stop, group.stop))])
+            for index in wanted:
+                yield pictures.pop(index)
 
     @classmethod
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
@@ -115,15 +121,12 @@ class _Shown:
         self._size = parsed.height, parsed.width
         self._network = head.network(device)
 
-    def pictures(self, frames: Sequence[tuple[Tensor, Tensor, int]]) -> Iterator[Tensor]:
-        """(3, H, W) uint8 of (decoded, residual, level)."""
+    def picture(self, decoded: Tensor, residual: Tensor, level: int) -> Tensor:
+        """(3, H, W) uint8 of a frame (H, W, 4)."""
         height, width = self._size
-        for i in range(0, len(frames), _REPAIRED_AT_ONCE):
-            some = frames[i : i + _REPAIRED_AT_ONCE]
-            shown = torch.stack([frame for frame, _, _ in some])
-            if self._network is not None:
-                residual = torch.stack([rest for _, rest, _ in some])
-                level = torch.tensor([level for _, _, level in some], device=shown.device)
-                with torch.no_grad():
-                    shown = self._network(shown, residual, level, torch.full_like(level, self._quality))
-            yield from self._colour.pictures(shown[..., :height, :width].nan_to_num()).cpu()
+        shown = decoded[None]
+        if self._network is not None and level < REPAIRED_LEVELS:
+            levels = torch.tensor([level], device=shown.device)
+            with torch.no_grad():
+                shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))
+        return self._colour.pictures(shown[:, :height, :width])[0].cpu()

@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.coding.bits import AdaptiveBits, BitChannel, BitReader, BitWriter, even
+from neuralcipher.coding.bits import AdaptiveSymbols, BitChannel, BitReader, BitWriter, code_plain
 from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
-from neuralcipher.flows.latent.fields import PER_CONTEXT, code_integers
+from neuralcipher.flows.latent.fields import SIZES, code_integers
 from neuralcipher.flows.latent.network import RepairNetwork, repair_network, shipped_weights
 from neuralcipher.flows.latent.transform import COLOUR_BYTES, Colour
 
 MAX_QUALITY = 100
-_PREFIX_BYTES = COLOUR_BYTES + 2
+PREFIX_BYTES = COLOUR_BYTES + 2
 _REPAIRS, _CHANGED = 1, 2
 _STEP_BITS = 4
 _STEPS_PER_OCTAVE = 2
 _COARSEST_STEP = 0.5
 _PIECE = 64  # weights coded at once: adaptation waits for them
+_SIZES = np.array([[200, 12, 6, 3] + [1] * (SIZES - 4)])  # most weights stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ class Head:
     @classmethod
     def from_bytes(cls, data: bytes, spare: bytes) -> Head:
         """Any bytes are some head; spare: see `LatentSection.unmask`."""
-        prefix = data[:_PREFIX_BYTES].ljust(_PREFIX_BYTES, b"\0")
+        prefix = data[:PREFIX_BYTES].ljust(PREFIX_BYTES, b"\0")
         quality, flags = prefix[COLOUR_BYTES] % (MAX_QUALITY + 1), prefix[COLOUR_BYTES + 1]
         changes = None
         if flags & _CHANGED:
-            changes = _code(BitReader(MessageDecoder(data[_PREFIX_BYTES:], spare)), None)
+            changes = _code(BitReader(MessageDecoder(data[PREFIX_BYTES:], spare)), None)
         return cls(Colour.from_bytes(prefix[:COLOUR_BYTES]), quality, bool(flags & _REPAIRS), changes)
 
     def network(self, device: torch.device) -> RepairNetwork | None:
@@ -88,18 +89,16 @@ def _code(channel: BitChannel, changes: Changes | None) -> Changes:
     """Write changes and return them, or read them where None."""
     exponents, levels = [], []
     for number, weight in enumerate(shipped_weights()):
-        bits = AdaptiveBits(np.full((PER_CONTEXT, 2), 2))
-        given = None if changes is None else changes.exponents[number]
-        exponent = 0
-        for place in range(_STEP_BITS):
-            asked = None if given is None else np.array([given >> place & 1])
-            exponent |= int(channel.code(even(1), asked)[0]) << place
+        sizes = AdaptiveSymbols(_SIZES)
+        given = None if changes is None else np.array([changes.exponents[number]])
+        exponent = int(code_plain(channel, np.array([_STEP_BITS]), given)[0])
         values = None if changes is None else changes.levels[number].reshape(-1).numpy()
         found = []
         for start in range(0, weight.numel(), _PIECE):  # adapt as it goes
             piece = None if values is None else values[start : start + _PIECE]
             count = min(_PIECE, weight.numel() - start)
-            found.append(code_integers(channel, bits, np.zeros(count, dtype=np.int64), piece))
+            found.append(code_integers(channel, sizes, np.zeros(count, dtype=np.int64), piece))
+            sizes.learn()
         exponents.append(exponent)
         levels.append(torch.from_numpy(np.concatenate(found)).reshape(weight.shape))
     return Changes(tuple(exponents), tuple(levels))

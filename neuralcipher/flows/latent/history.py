@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuralcipher.coding.bits import BitChannel
 from neuralcipher.coding.entropy import IntArray
@@ -18,21 +19,20 @@ from neuralcipher.flows.latent.structure import KEY_LEVEL, CodedFrame
 
 @dataclass(frozen=True, slots=True)
 class FrameLatents:
-    """Everything that is stored of one frame. latents: (3, 64, h, w) integers."""
+    """Everything that is stored of one frame. latents: (3, 64, h, w) int16."""
 
     frame: CodedFrame
     motion: Motion
-    latents: IntArray
+    latents: NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
 class _Trace:
-    """motion, activity (bands, h, w), and fresh (1, h, w): what was coded in this frame itself."""
+    """motion, and seen (bands + 1, h, w): the activity, and what was coded in this frame itself."""
 
     frame: CodedFrame
     motion: Motion
-    activity: IntArray
-    fresh: IntArray
+    seen: NDArray[np.int32]
 
 
 class History:
@@ -54,21 +54,15 @@ class History:
             change = fresh = np.zeros(self.grid, dtype=np.int64)
             return Surroundings(nothing, fresh, motion.mode, change, frame.level)
         traces = self._traces[frame.first], self._traces[frame.second]
-        pairs = list(zip(traces, motion.vectors, strict=True))
-        return Surroundings(
-            activity=np.stack([shifted(trace.activity, vectors) for trace, vectors in pairs]),
-            fresh=sum(
-                (shifted(trace.fresh, vectors)[0] for trace, vectors in pairs), start=np.zeros(self.grid, np.int64)
-            ),
-            mode=motion.mode,
-            change=discontinuity(motion.vectors),
-            level=frame.level,
-        )
+        seen = np.stack([shifted(trace.seen, v) for trace, v in zip(traces, motion.vectors, strict=True)])
+        change = discontinuity(motion.vectors)
+        return Surroundings(seen[:, :-1], seen[:, -1].sum(axis=0), motion.mode, change, frame.level)
 
     def remember(self, frame: CodedFrame, motion: Motion, around: Surroundings, totals: IntArray) -> None:
         """Keep what later frames look at; totals: (bands, h, w) magnitudes coded. Old activity fades."""
         activity = np.maximum(totals, 3 * around.activity.sum(axis=0) >> 3)
-        self._traces[frame.index] = _Trace(frame, motion, activity, totals.sum(axis=0, keepdims=True))
+        seen = np.concatenate([activity, totals.sum(axis=0, keepdims=True)]).astype(np.int32)
+        self._traces[frame.index] = _Trace(frame, motion, seen)
 
     def forget(self, keep: Set[int]) -> None:
         """Drop every frame that is not in `keep`."""

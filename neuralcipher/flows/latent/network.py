@@ -1,8 +1,8 @@
 """The learned part of the synthesis: a small network that repairs each decoded frame.
 
-It sees the frame and its residual at half resolution (each 2x2 square of pixels in the channels) and adds a
-correction: it removes block edges and restores what quantisation blurred. It starts from weights that were trained
-beforehand and ship with the package; what a video changes in them is stored.
+It sees the frame and its residual at half resolution (each 2x2 square of pixels in the channels, with the zero that
+frames carry as a fourth colour) and adds a correction: it removes block edges and restores what quantisation blurred.
+It starts from weights that were trained beforehand and ship with the package; what a video changes in them is stored.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from torch.nn import functional as F
 from neuralcipher.coding.weights import load_parameters
 from neuralcipher.flows.device import place
 from neuralcipher.flows.latent.structure import LEVELS
+from neuralcipher.flows.latent.warp import CHANNELS
 
 FOLD = 2
 HIDDEN = 16
+REPAIRED_LEVELS = LEVELS - 1  # the last level of the longest groups is shown as it is: it lost .07 dB
 _SLOPE = 0.1
 _QUALITY_SCALE = 50.0
 
@@ -31,7 +33,7 @@ class RepairNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        folded = 3 * FOLD * FOLD
+        folded = CHANNELS * FOLD * FOLD
         self.first = nn.Conv2d(2 * folded, HIDDEN, 3, padding=1, bias=False)
         self.level = nn.Parameter(torch.zeros(LEVELS, HIDDEN))
         self.quality = nn.Parameter(torch.zeros(HIDDEN))
@@ -41,14 +43,22 @@ class RepairNetwork(nn.Module):
         self.last.bias = nn.Parameter(torch.zeros(folded))  # starts as the identity
 
     def forward(self, frame: Tensor, residual: Tensor, level: Tensor, quality: Tensor) -> Tensor:
-        """Repair frames; frame and residual (B, 3, H, W) float32, level and quality (B,) int64."""
-        x = F.pixel_unshuffle(torch.cat([frame, residual], dim=1), FOLD)
+        """Repair frames; frame and residual (B, H, W, 4) float32, level and quality (B,) int64."""
+        count, height, width, _ = frame.shape
+        folded = torch.stack([_squares(frame), _squares(residual)], dim=3).flatten(3)
         bias = self.level[level] + quality[:, None] / _QUALITY_SCALE * self.quality
-        x = self.first(x.contiguous(memory_format=torch.channels_last)) + bias[:, :, None, None]
-        x = F.leaky_relu(x, _SLOPE)
-        x = F.leaky_relu(self.middle(x), _SLOPE)
-        correction: Tensor = F.pixel_shuffle(self.last(x), FOLD)
+        x = self.first(folded.permute(0, 3, 1, 2)) + bias[:, :, None, None]  # channels_last
+        x = self.middle(F.leaky_relu(x, _SLOPE, inplace=True))
+        x = self.last(F.leaky_relu(x, _SLOPE, inplace=True)).permute(0, 2, 3, 1)
+        x = x.reshape(count, height // FOLD, width // FOLD, FOLD, FOLD * CHANNELS).transpose(2, 3)
+        correction: Tensor = x.reshape(frame.shape)
         return frame + correction.to(frame.dtype)
+
+
+def _squares(frames: Tensor) -> Tensor:
+    """Frames (B, H, W, 4) as squares of 2x2 pixels, (B, H/2, W/2, 2, 8)."""
+    count, height, width, channels = frames.shape
+    return frames.reshape(count, height // FOLD, FOLD, width // FOLD, FOLD * channels).transpose(2, 3)
 
 
 def repair_network(weights: Sequence[Tensor], device: torch.device) -> RepairNetwork:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuralcipher.flows.latent.opticalflow import OpticalFlow
-from neuralcipher.flows.latent.structure import group_bytes
+from neuralcipher.flows.latent.structure import MAX_GROUP, group_bytes
 
 LENGTHS = (16, 8, 4, 2, 1)
 _SAMPLES = 6  # groups looked at in a scene
@@ -28,8 +28,9 @@ FloatArray = NDArray[np.float64]
 class Planner:
     """Cuts a segment of `count` frames; what flow predicts over a distance is found once and kept."""
 
-    def __init__(self, flow: OpticalFlow, count: int) -> None:
-        self._count = count
+    def __init__(self, flow: OpticalFlow, count: int, longest: int = MAX_GROUP) -> None:
+        """longest: frames that a group may have."""
+        self._count, self._longest = count, longest
         self._errors = lru_cache(maxsize=None)(flow.error)
         self._detail = lru_cache(maxsize=None)(flow.detail)
 
@@ -42,7 +43,7 @@ class Planner:
         lengths: list[int] = []
         keys: list[bool] = []
         for start, stop in pairwise(starts):
-            most = length or self._best_length(start, stop - 1, step)
+            most = min(length or self._best_length(start, stop - 1, step), self._longest)
             rest = [min(most, stop - 1 - at) for at in range(start, stop - 1, most)]
             lengths += [1, *rest]
             keys += [True] + [False] * len(rest)

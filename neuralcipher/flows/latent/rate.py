@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from neuralcipher.flows.base import FitContext
 from neuralcipher.flows.latent.encoding import Attempt, Tuning
-from neuralcipher.flows.latent.head import MAX_QUALITY
+from neuralcipher.flows.latent.head import MAX_QUALITY, PREFIX_BYTES
 from neuralcipher.flows.latent.network import repair_network, shipped_weights
 from neuralcipher.flows.latent.planning import LENGTHS
+from neuralcipher.flows.latent.section import LatentSection
 from neuralcipher.flows.latent.structure import longest_group
 from neuralcipher.flows.latent.training import MIX, RepairInputs, errors_with
 
@@ -23,6 +24,7 @@ _PSNR_PER_QUALITY = 0.2
 _SIZE_SLACK = 0.02
 _PSNR_SLACK_DB = 0.1
 _HEAD_BYTES = 300  # kept free for changes to the network
+_LEAST_RAW_BYTES = 1 << 12  # smaller videos are mostly what any section takes
 _NO_ERROR = 1e-10
 _CASCADES = (0.7, 1.4)
 
@@ -73,7 +75,7 @@ def choose(
         if goal.above:
             values[quality] = _shipped_psnr_db(repair_inputs(attempt, truth, size, quality), context.device)
         else:
-            values[quality] = math.log(attempt.size_bytes)
+            values[quality] = math.log(section_bytes(attempt, size))
         if best is None or _better(values[quality], values[best[0]], goal):
             best = quality, attempt
         if goal.met(values[quality]) and abs(values[quality] - goal.value) <= goal.slack:
@@ -82,6 +84,27 @@ def choose(
     if best is None:
         raise ValueError("no attempt was made")
     return best
+
+
+def section_bytes(attempt: Attempt, size: tuple[int, int]) -> int:
+    """Of the whole section, without changes to the network."""
+    return len(LatentSection(*size, attempt.plan, (bytes(PREFIX_BYTES), *attempt.messages)).to_bytes())
+
+
+def below_raw(
+    encode: Callable[[int], Attempt],
+    found: tuple[int, Attempt],
+    context: FitContext,
+    size: tuple[int, int],
+    truth: Tensor,
+    raw_bytes: int,
+) -> tuple[int, Attempt]:
+    """(quality, attempt) as found, or at the highest quality that takes no more than the raw video, and says so."""
+    quality, attempt = found
+    if raw_bytes < _LEAST_RAW_BYTES or section_bytes(attempt, size) <= raw_bytes:
+        return found
+    context.tell(f"quality {quality} would take more bytes than the raw video, so a lower quality is used")
+    return choose(encode, quality - 1, replace(context, target_bytes=raw_bytes, target_psnr_db=None), size, truth)
 
 
 def tune(encode: Callable[[Tuning], Attempt], first: Attempt, pixels: int, room: Callable[[], bool]) -> Attempt:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuralcipher.coding.bits import AdaptiveBias, BitChannel, BitWriter, cost_bits, even, probabilities
+from neuralcipher.coding.bits import BitChannel, BitWriter, cost_bits, even, probabilities
 from neuralcipher.coding.entropy import IntArray, MessageEncoder
 from neuralcipher.flows.latent.features import (
     BANDS,
@@ -21,27 +21,28 @@ from neuralcipher.flows.latent.features import (
     DC_BANDS,
     Blocks,
     BoolArray,
+    Features,
     Neighbourhood,
     Surroundings,
+    columns_of,
 )
 from neuralcipher.flows.latent.fields import between, code_integers, contexts, lattice
 from neuralcipher.flows.latent.model import EntropyModel
+from neuralcipher.flows.latent.sizes import LARGEST, code_sizes, size_bits
 from neuralcipher.flows.latent.structure import KEY_LEVEL
 
 FloatArray = NDArray[np.float32]
 
-LONGEST_RUN = 14  # levels above 2 + 14 end in plain bits
-_PLAIN_BITS = 14
-_LIMIT = 2 + LONGEST_RUN + (1 << _PLAIN_BITS) - 1
 _DC_KIND = 5
 _WORTH_A_LOOK = 0.5
+_AT_ONCE = 1 << 16  # coefficients that go through a network together
 
 
 @dataclass(frozen=True, slots=True)
 class CodedLatents:
-    """latents: (B, 3, 64, h, w) integers. totals: (B, bands, h, w), sums of their magnitudes by band."""
+    """latents: (B, 3, 64, h, w) int16. totals: (B, bands, h, w), sums of their magnitudes by band."""
 
-    latents: IntArray
+    latents: NDArray[np.int16]
     totals: IntArray
 
 
@@ -69,27 +70,28 @@ class ResidualCoder:
     def _run(self, frames: Sequence[Surroundings], source: _Reading | _Choosing) -> CodedLatents:
         around = Neighbourhood(list(frames), self._quality)
         count, height, width = around.grid
-        latents = np.zeros((COLOURS, COEFFICIENTS, count, height, width), dtype=np.int64)
+        latents = np.zeros((count * height * width, COLOURS * COEFFICIENTS), dtype=np.int16)
         key = frames[0].level == KEY_LEVEL
         if key:
             self._means(around, latents, source)
-        squares = self._squares(around, np.array([f.level for f in frames]), source)
-        mask = np.repeat(np.repeat(squares == 1, 2, 1), 2, 2)
+        squares = self._squares(around, source)
+        passes = around.passes(np.repeat(np.repeat(squares == 1, 2, 1), 2, 2))
         for band in range(len(BANDS)):
             if key and band in DC_BANDS:
                 continue
-            for blocks in around.passes(mask):
+            for blocks in passes:
                 self._band(around, latents, band, blocks, source)
-        return CodedLatents(np.ascontiguousarray(latents.transpose(2, 0, 1, 3, 4)), around.band_totals())
+        stored = latents.reshape(count, height, width, COLOURS, COEFFICIENTS).transpose(0, 3, 4, 1, 2)
+        return CodedLatents(stored, around.band_totals())
 
-    def _means(self, around: Neighbourhood, latents: IntArray, source: _Reading | _Choosing) -> None:
+    def _means(self, around: Neighbourhood, latents: NDArray[np.int16], source: _Reading | _Choosing) -> None:
         """The mean colours of a key frame, as fields."""
         _, height, width = around.grid
-        for plane in range(COLOURS):
-            field = np.zeros(height * width, dtype=np.int64)
+        fields = np.zeros((COLOURS, height * width), dtype=np.int64)
+        for plane, field in enumerate(fields):
             wanted = source.means(plane)
             if wanted is not None and not source.counts:
-                latents[plane, 0, 0] = wanted.reshape(height, width)
+                field[:] = wanted
                 continue
             kind = _DC_KIND + min(plane, 1)
             corner = contexts(kind, False, np.array([99]))
@@ -97,78 +99,70 @@ class ResidualCoder:
             for step in lattice(height, width):
                 middle, spread = between(field[step.near])
                 given = None if wanted is None else wanted[step.at] - middle
-                field[step.at] = np.clip(
-                    middle + self._field(contexts(kind, step.fine, spread), given), -_LIMIT, _LIMIT
-                )
-            latents[plane, 0, 0] = field.reshape(height, width)
+                found = middle + self._field(contexts(kind, step.fine, spread), given)
+                field[step.at] = np.minimum(np.maximum(found, -LARGEST), LARGEST)
+                self._model.fields.learn()
+        latents[:, ::COEFFICIENTS] = fields.T
         for band in DC_BANDS:
-            for place in around.passes(np.ones(around.grid, dtype=np.bool_)):
-                levels = [latents[plane, 0, place.frame, place.row, place.column] for plane in BANDS[band].planes]
-                around.put(band, place, np.abs(np.stack(levels)))
+            for blocks in around.passes(np.ones(around.grid, dtype=np.bool_)):
+                around.put(band, blocks, np.abs(fields[np.array(BANDS[band].planes)[:, None], blocks.place]))
 
     def _field(self, rows: IntArray, values: IntArray | None) -> IntArray:
         return code_integers(self._channel, self._model.fields, rows, values)
 
-    def _squares(self, around: Neighbourhood, level: IntArray, source: _Reading | _Choosing) -> IntArray:
+    def _squares(self, around: Neighbourhood, source: _Reading | _Choosing) -> IntArray:
         """(B, h/2, w/2): 1 where a square of 2x2 blocks is coded."""
         count, height, width = around.grid
         coded = np.zeros((count, height // 2, width // 2), dtype=np.int64)
         if not source.counts:
             return coded + 1
-        levels = np.broadcast_to(level[:, None, None], coded.shape)
         for parity in (0, 1):
             mask, features = around.skip_features(coded, parity)
-            classes = levels[mask]
-            logits = self._model.prior.skip.logits(features[None])[0, :, 0] + self._model.skip_bias.values[classes]
-            coded[mask] = self._bits(logits, source.squares(mask, logits), self._model.skip_bias, classes)
+            logits = self._model.prior.skip.logits(features[:, None])[0, 0]
+            coded[mask] = self._bits(logits, source.squares(mask, logits))
         return coded
 
     def _band(
-        self, around: Neighbourhood, latents: IntArray, band: int, blocks: Blocks, source: _Reading | _Choosing
+        self,
+        around: Neighbourhood,
+        latents: NDArray[np.int16],
+        band: int,
+        blocks: Blocks,
+        source: _Reading | _Choosing,
     ) -> None:
         if not len(blocks.flat):
             return
-        model = self._model
         features = around.flag_features(band, blocks)
-        classes = features[:, 16] // 24  # the level of the frame
-        bias = model.flag_bias[band]
-        logits = model.prior.flags[band].logits(features[None])[0, :, 0] + bias.values[classes]
+        logits = self._model.prior.flags[band].logits(features[:, None])[0, 0]
         flags, chosen = None, None
         if isinstance(source, _Choosing):
             flags, chosen = self._choose(around, band, blocks, features, logits, source)
-        coded = logits * 0
-        if source.counts:
-            coded = self._bits(logits, flags, bias, classes)
-        elif flags is not None:
-            coded = flags
-        at = coded == 1
-        if not at.any():
+        coded = self._bits(logits, flags) if source.counts or flags is None else flags
+        at = np.flatnonzero(coded)
+        if not at.size:
             return
         some = blocks.subset(at)
         levels = chosen[:, at] if chosen is not None else None
-        if source.counts:
-            levels = self._levels(self._level_logits(around, band, some, features[at]), band, levels)
-        if levels is None:
-            return
+        if source.counts or levels is None:
+            levels = self._levels(self._level_logits(around, band, some, features[:, at]), levels)
         around.put(band, some, np.abs(levels))
-        index = 0
-        for plane in BANDS[band].planes:
-            for k in BANDS[band].positions:
-                latents[plane, k, some.frame, some.row, some.column] = levels[index]
-                index += 1
+        latents[some.place, columns_of(band)[:, None]] = levels
 
-    def _level_logits(self, around: Neighbourhood, band: int, blocks: Blocks, flags: IntArray) -> IntArray:
-        """(coefficients, n, 3) of the levels in flagged blocks."""
-        logits = self._model.prior.levels[band].logits(around.level_features(band, blocks, flags))
-        offsets = np.stack([bias.values for bias in self._model.level_bias[band]], axis=1)
-        return logits + offsets[:, None]
+    def _level_logits(self, around: Neighbourhood, band: int, blocks: Blocks, flags: Features) -> IntArray:
+        """(3, coefficients, n) of the levels in flagged blocks."""
+        network, piece = self._model.prior.levels[band], max(1, _AT_ONCE // BANDS[band].size)
+        parts = []
+        for start in range(0, len(blocks.flat), piece):
+            some = slice(start, start + piece)
+            parts.append(network.logits(around.level_features(band, blocks.subset(some), flags[:, some])))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def _choose(
         self,
         around: Neighbourhood,
         band: int,
         blocks: Blocks,
-        features: IntArray,
+        features: Features,
         flag_logits: IntArray,
         source: _Choosing,
     ) -> tuple[IntArray, IntArray]:
@@ -182,7 +176,7 @@ class ResidualCoder:
         look = np.flatnonzero(np.abs(target).max(axis=0) > _WORTH_A_LOOK)
         if look.size:
             some = blocks.subset(look)
-            logits = self._level_logits(around, band, some, features[look])
+            logits = self._level_logits(around, band, some, features[:, look])
             best, cost = _cheapest(target[:, look], logits, source.rate_weight)
             coded = cost.sum(axis=0) + source.rate_weight * one_bits[look]
             better = (coded < spent[look]) & (best != 0).any(axis=0)
@@ -192,42 +186,21 @@ class ResidualCoder:
         source.spend(blocks, skipped, spent)
         return flags, levels
 
-    def _levels(self, logits: IntArray, band: int, given: IntArray | None) -> IntArray:
-        """Code levels (coefficients, n) under logits (coefficients, n, 3)."""
-        rows, count, _ = logits.shape
-        classes = np.repeat(np.arange(rows), count)
-        flat = logits.reshape(-1, 3)
+    def _levels(self, logits: IntArray, given: IntArray | None) -> IntArray:
+        """Code levels (coefficients, n) under logits (3, coefficients, n)."""
+        flat = logits.reshape(3, -1)
         values = None if given is None else given.reshape(-1)
-        biases = self._model.level_bias[band]
-        nonzero = self._bits(flat[:, 0], None if values is None else (values != 0).astype(np.int64), biases[0], classes)
+        nonzero = self._bits(flat[0], None if values is None else (values != 0).astype(np.int64))
         at = np.flatnonzero(nonzero)
         known = None if values is None else values[at]
-        sign = self._channel.code(even(len(at)), None if known is None else (known < 0).astype(np.int64))
-        size = None if known is None else np.minimum(np.abs(known), _LIMIT)
-        found = np.ones(len(at), dtype=np.int64)
-        more = self._bits(flat[at, 1], None if size is None else (size > 1).astype(np.int64), biases[1], classes[at])
-        open_ = np.flatnonzero(more)
-        found[open_] = 2
-        for step in range(LONGEST_RUN):
-            if not open_.size:
-                break
-            asked = None if size is None else (size[open_] > 2 + step).astype(np.int64)
-            row = at[open_]
-            more = self._bits(flat[row, 2], asked, biases[2], classes[row])
-            open_ = open_[more == 1]
-            found[open_] += 1
-        if open_.size:
-            for place in range(_PLAIN_BITS):
-                asked = None if size is None else (size[open_] - 2 - LONGEST_RUN) >> place & 1
-                found[open_] += self._channel.code(even(len(open_)), asked) << place
-        levels = np.zeros(rows * count, dtype=np.int64)
-        levels[at] = np.where(sign == 1, -found, found)
-        return levels.reshape(rows, count)
+        negative = self._channel.code(even(len(at)), None if known is None else (known < 0).astype(np.int64))
+        size = code_sizes(self._channel, flat[1, at], flat[2, at], None if known is None else np.abs(known))
+        nonzero[at] = np.where(negative == 1, -size, size)
+        levels: IntArray = nonzero.reshape(logits.shape[1:])
+        return levels
 
-    def _bits(self, logits: IntArray, bits: IntArray | None, bias: AdaptiveBias, classes: IntArray) -> IntArray:
-        predicted = probabilities(logits)
-        coded = self._channel.code(predicted, bits)
-        bias.update(classes, coded, predicted)
+    def _bits(self, logits: IntArray, bits: IntArray | None) -> IntArray:
+        coded: IntArray = self._channel.code(probabilities(logits), bits).copy()
         return coded
 
 
@@ -247,24 +220,23 @@ class _Choosing:
     """Chooses latents near a target. Without `gain` it is a trial: all squares are coded, and nothing is learned."""
 
     def __init__(self, target: FloatArray, rate_weight: float, gain: FloatArray | None) -> None:
-        self._target = target.transpose(1, 2, 0, 3, 4)
+        count, *_, height, width = target.shape
+        self._target = np.ascontiguousarray(target.transpose(1, 2, 0, 3, 4)).reshape(COLOURS * COEFFICIENTS, -1)
+        self._grid = count, height, width
         self.rate_weight = rate_weight
         self.counts = gain is not None
         self._gain = gain
-        count, height, width = self._target.shape[2:]
-        self._skipped = np.zeros((count, height, width), dtype=np.float32)
-        self._spent = np.zeros((count, height, width), dtype=np.float32)
+        self._skipped, self._spent = np.zeros((2, count * height * width), dtype=np.float32)
 
     def gain(self) -> FloatArray:
         """(B, h/2, w/2): by how much coding a square is cheaper than skipping it, before the cost of saying so."""
-        count, height, width = self._spent.shape
-        squares: FloatArray = (
-            (self._skipped - self._spent).reshape(count, height // 2, 2, width // 2, 2).sum(axis=(2, 4))
-        )
-        return squares
+        count, height, width = self._grid
+        squares = (self._skipped - self._spent).reshape(count, height // 2, 2, width // 2, 2)
+        gained: FloatArray = squares.sum(axis=(2, 4))
+        return gained
 
     def means(self, plane: int) -> IntArray | None:
-        wanted: IntArray = np.clip(np.rint(self._target[plane, 0, 0]), -_LIMIT, _LIMIT).astype(np.int64).reshape(-1)
+        wanted: IntArray = np.clip(np.rint(self._target[plane * COEFFICIENTS]), -LARGEST, LARGEST).astype(np.int64)
         return wanted
 
     def squares(self, mask: BoolArray, logits: IntArray) -> IntArray | None:
@@ -276,29 +248,23 @@ class _Choosing:
 
     def band(self, band: int, blocks: Blocks) -> FloatArray:
         """Target (coefficients, n) of the band in blocks."""
-        place = blocks.frame, blocks.row, blocks.column
-        return np.stack([self._target[p, k][place] for p in BANDS[band].planes for k in BANDS[band].positions])
+        return self._target[columns_of(band)[:, None], blocks.place]
 
     def spend(self, blocks: Blocks, skipped: FloatArray, spent: FloatArray) -> None:
         """Add what the band costs in each block."""
-        place = blocks.frame, blocks.row, blocks.column
-        self._skipped[place] += skipped
-        self._spent[place] += spent
+        self._skipped[blocks.place] += skipped
+        self._spent[blocks.place] += spent
 
 
 def _cheapest(target: FloatArray, logits: IntArray, rate_weight: float) -> tuple[IntArray, FloatArray]:
     """The cheapest of three candidates per coefficient: zero, the nearest integer, and one step towards zero."""
     size = np.abs(target)
-    nearest = np.minimum(np.rint(size), _LIMIT)
-    zero, nonzero = cost_bits(logits[..., 0])
-    one, above = cost_bits(logits[..., 1])
-    stop, more = cost_bits(logits[..., 2])
-    best, best_cost = np.zeros(size.shape, dtype=np.float32), size**2 + rate_weight * zero
+    nearest = np.minimum(np.rint(size), LARGEST).astype(np.int64)
+    zero, nonzero = cost_bits(logits[0])
+    best, best_cost = np.zeros(size.shape, dtype=np.int64), size**2 + rate_weight * zero
     for candidate in (nearest, nearest - 1):
-        run = np.clip(candidate - 2, 0, LONGEST_RUN)
-        long = above + run * more + np.where(run < LONGEST_RUN, stop, _PLAIN_BITS)
-        rate = nonzero + 1 + np.where(candidate > 1, long, one)
+        rate = nonzero + 1 + size_bits(logits[1], logits[2], candidate)
         cost = (size - candidate) ** 2 + rate_weight * rate
         better = (candidate > 0) & (cost < best_cost)
         best, best_cost = np.where(better, candidate, best), np.where(better, cost, best_cost)
-    return (np.sign(target) * best).astype(np.int64), best_cost.astype(np.float32)
+    return np.where(target < 0, -best, best), best_cost.astype(np.float32)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralcipher.flows.latent.motion import BOTH, Motion
-from neuralcipher.flows.latent.warp import BLOCK, SQUARE, Reference
+from neuralcipher.flows.latent.warp import BLOCK, BORDER, SQUARE, Reference
 
 _TURN = 0.3  # bits a pixel, in squared error, where a residual turns from distortion to rate
 _REACH = 4 * 120  # quarter pixels
@@ -22,6 +22,32 @@ _SPLIT_BITS = 8.0
 _MODE_BITS = (3.0, 3.5, 0.5, 6.0)
 _CROSS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 _RING = (*_CROSS, (-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+class Luma:
+    """The first colour of a reference at all quarter pixels, which is what motion is searched in."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.height, self.width = reference.height, reference.width
+        half = F.pad(reference.luma().float()[None], (0, 1, 0, 1), mode="replicate")[0]
+        here, right, below, across = half[:-1, :-1], half[1:, :-1], half[:-1, 1:], half[1:, 1:]
+        odd = torch.arange(here.shape[0])[:, None] + torch.arange(here.shape[1]) & 1
+        corner = torch.where(odd == 1, here + across, right + below)
+        columns = [torch.stack([here, (here + below) / 2], dim=2), torch.stack([here + right, corner], dim=2) / 2]
+        quarters = torch.stack(columns, dim=1).reshape(2 * here.shape[0], -1)
+        self._rows = quarters.shape[1]
+        self._values = quarters.to(torch.float16).reshape(-1)
+
+    def tiles(self, motion: Tensor, size: int) -> Tensor:
+        """Values (rows, columns, size, size) of the tiles of the frame, moved by motion (2, rows, columns)."""
+        _, rows, columns = motion.shape
+        y = torch.arange(0, rows * size, size)[:, None] * 4 + motion[0] + 4 * BORDER
+        x = torch.arange(0, columns * size, size) * 4 + motion[1] + 4 * BORDER
+        y = y.clamp(0, 4 * (self.height + 2 * BORDER - size))
+        x = x.clamp(0, 4 * (self.width + 2 * BORDER - size))
+        n = 4 * torch.arange(size)
+        index = (x * self._rows + y)[..., None, None] + (n[:, None] + n * self._rows)
+        return self._values.index_select(0, index.reshape(-1)).reshape(index.shape)
 
 
 @dataclass(slots=True)
@@ -41,7 +67,7 @@ class MotionSearch:
         self._turn = _TURN * bit_price
 
     def find(
-        self, references: Sequence[Reference], starts: Sequence[Sequence[Tensor]], guesses: Tensor, thorough: bool
+        self, references: Sequence[Luma], starts: Sequence[Sequence[Tensor]], guesses: Tensor, thorough: bool
     ) -> Motion:
         """The motion into two references; starts: per reference, vectors (2, h, w) to begin from.
 
@@ -67,8 +93,8 @@ class MotionSearch:
         vectors = torch.where(apart, fine.vectors, _enlarged(top.vectors))
         return Motion(mode.numpy(), vectors.numpy(), split.long().numpy())
 
-    def _error(self, reference: Reference, vectors: Tensor, size: int, target: Tensor | None = None) -> Tensor:
-        moved = reference.tiles(vectors, size)[0]
+    def _error(self, reference: Luma, vectors: Tensor, size: int, target: Tensor | None = None) -> Tensor:
+        moved = reference.tiles(vectors, size)
         return (moved - (self._tiles(size) if target is None else target)).square().sum(dim=(2, 3))
 
     def _worth(self, error: Tensor, size: int, share: float) -> Tensor:
@@ -83,7 +109,7 @@ class MotionSearch:
 
     def _search(
         self,
-        reference: Reference,
+        reference: Luma,
         size: int,
         guess: Tensor,
         starts: Sequence[Tensor],
@@ -118,7 +144,7 @@ class MotionSearch:
         return best
 
     def _join(
-        self, references: Sequence[Reference], found: Sequence[_Best], size: int, guesses: Tensor, single: bool
+        self, references: Sequence[Luma], found: Sequence[_Best], size: int, guesses: Tensor, single: bool
     ) -> _Joined:
         """Choose per block between either reference, the mean of both, and neither."""
         tiles = self._tiles(size)
@@ -128,9 +154,9 @@ class MotionSearch:
             errors.append(torch.full_like(found[0].error, _FAR))
         else:
             first, second = found
-            other = 2 * tiles - references[1].tiles(second.vectors, size)[0]
+            other = 2 * tiles - references[1].tiles(second.vectors, size)
             first = self._search(references[0], size, guesses[0], [first.vectors], 1, (1,), other, 0.25)
-            other = 2 * tiles - references[0].tiles(first.vectors, size)[0]
+            other = 2 * tiles - references[0].tiles(first.vectors, size)
             second = self._search(references[1], size, guesses[1], [second.vectors], 1, (1,), other, 0.25)
             choices[BOTH] = torch.stack([first.vectors, second.vectors])
             errors.append(second.error / 4)

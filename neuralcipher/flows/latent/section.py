@@ -13,10 +13,11 @@ from neuralcipher.flows.latent import structure
 from neuralcipher.flows.latent.warp import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
 
-VERSION = 2
+VERSION = 3
 MAX_FRAMES = 1 << 16
 MAX_SIDE = 1 << 14
 MAX_PIXELS = 1 << 27
+MAX_BATCH_PIXELS = 1 << 26  # of the frames that are decoded together, half of the longest group
 MAX_MESSAGE_BYTES = 1 << 24
 MAX_BLOCKS_PER_BYTE = 1 << 11  # of the first message: a skipped square costs little, but not nothing
 _PIXELS_PER_SPARE_BYTE = 64
@@ -74,6 +75,11 @@ class LatentSection:
         return _xor(message, pad[: len(message)]), pad[len(message) :]
 
 
+def most_frames(height: int, width: int) -> int:
+    """Frames that a group may have at this size, which is more than one only if two can be decoded together."""
+    return max(1, 2 * (MAX_BATCH_PIXELS // (height * width)))
+
+
 def parse(data: bytes) -> LatentSection:
     """Read a section; messages stay masked. Raises UnsupportedError, PayloadDamagedError or LimitError on others."""
     reader = FieldReader(data, _NOUN)
@@ -95,6 +101,7 @@ def parse(data: bytes) -> LatentSection:
     lengths = [reader.varint(MAX_MESSAGE_BYTES) for _ in range(count + 1)]
     messages = tuple(reader.take(length) for length in lengths)
     reader.finish()
+    reader.bounded(height * width * (structure.longest_group(plan) // 2), 0, MAX_BATCH_PIXELS)
     # Nothing has been allocated for the frames yet: their stated size must be in proportion to what is there.
     reader.bounded(-(-height // BLOCK) * -(-width // BLOCK), 1, MAX_BLOCKS_PER_BYTE * len(messages[1]))
     return LatentSection(height, width, plan, messages)

@@ -11,7 +11,7 @@ from neuralcipher.flows.latent.history import FrameLatents
 from neuralcipher.flows.latent.motion import Motion
 from neuralcipher.flows.latent.structure import CodedFrame
 from neuralcipher.flows.latent.transform import inverse_transform
-from neuralcipher.flows.latent.warp import Reference, predict
+from neuralcipher.flows.latent.warp import CHANNELS, Reference, predict
 
 _STEPS_PER_OCTAVE = 16
 _STEP_AT_ZERO = 2.0
@@ -36,29 +36,36 @@ class Synthesis:
     def reference(self, index: int) -> Reference:
         """A decoded frame, ready to be predicted from."""
         if index not in self._references:
-            self._references[index] = Reference(self._frames[index])
+            self._references[index] = Reference(self._frames.pop(index))
         return self._references[index]
 
     def predict(self, frame: CodedFrame, motion: Motion) -> Tensor:
-        """The prediction of a frame, (3, H, W)."""
+        """The prediction of a frame, (H, W, 4)."""
         height, width = motion.mode.shape
-        total = torch.zeros(3, 8 * height, 8 * width, device=self._device)
-        if frame.first < 0:
-            return total
-        mode, vectors = torch.from_numpy(motion.mode), torch.from_numpy(motion.vectors).to(self._device)
-        for number, index in enumerate((frame.first, frame.second)):
-            weight = _WEIGHTS[number][mode]
-            if weight.any():
-                total = total + predict(self.reference(index), vectors[number], weight.to(self._device))
-        return total
+        parts = []
+        if frame.first >= 0:
+            mode = torch.from_numpy(motion.mode).to(self._device)
+            vectors = torch.from_numpy(motion.vectors).to(self._device)
+            for number, index in enumerate((frame.first, frame.second)):
+                weight = _WEIGHTS.to(self._device)[number][mode]
+                if weight.any():
+                    parts.append(predict(self.reference(index), vectors[number], weight))
+        if not parts:
+            return torch.zeros(8 * height, 8 * width, CHANNELS, device=self._device)
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def finish(self, stored: FrameLatents, prediction: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the residual and keep the result; returns the frame and the residual, (3, H, W) each."""
+        """Add the residual and keep the result; returns the frame and the residual, (H, W, 4) each."""
         step = step_size(self._quality, stored.frame.level)
-        residual = inverse_transform(torch.from_numpy(stored.latents).to(self._device, torch.float32) * step)
+        latents = torch.from_numpy(stored.latents.transpose(2, 3, 0, 1)).to(self._device)
+        residual = inverse_transform(latents, step)
         frame = prediction + residual
         self._frames[stored.frame.index] = frame
         return frame, residual
+
+    def drop(self, index: int) -> None:
+        """Forget a frame that no other is predicted from."""
+        self._frames.pop(index, None)
 
     def forget(self, keep: Set[int]) -> None:
         """Drop every frame that is not in `keep`."""

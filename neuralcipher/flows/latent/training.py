@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from neuralcipher.coding.weights import load_parameters
 from neuralcipher.flows.device import training_precision
 from neuralcipher.flows.latent.head import Changes, changes_bytes, grid_step
-from neuralcipher.flows.latent.network import FOLD, RepairNetwork, repair_network, shipped_weights
+from neuralcipher.flows.latent.network import FOLD, REPAIRED_LEVELS, RepairNetwork, repair_network, shipped_weights
+from neuralcipher.flows.latent.transform import interleaved, planar
 
 _PIXELS_PER_STEP = 4 * 96 * 160
 _CROP_HEIGHT, _CROP_WIDTH = 96, 160
@@ -22,6 +23,7 @@ _EXPONENT = 13  # of the grid of changes: a step of 0.0055
 _ROUND_AFTER = 0.5
 MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
 _EVALUATED = 64
+_LENGTH_BYTES = 2  # by which the length of a head with changes may be longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,13 @@ def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: tor
     errors = []
     with torch.no_grad():
         for i in range(0, len(inputs.truth), -(-len(inputs.truth) // _EVALUATED)):
-            shown = inputs.decoded[i : i + 1].to(device).float()
-            if network is not None:
-                rest, level = inputs.residual[i : i + 1].to(device).float(), inputs.levels[i : i + 1].to(device)
-                shown = network(shown, rest, level, torch.full_like(level, inputs.quality))
+            shown = inputs.decoded[i : i + 1].to(device)
+            if network is not None and inputs.levels[i] < REPAIRED_LEVELS:
+                rest, level = inputs.residual[i : i + 1].to(device), inputs.levels[i : i + 1].to(device)
+                quality = torch.full_like(level, inputs.quality)
+                shown = planar(network(interleaved(shown), interleaved(rest), level, quality))
             truth = inputs.truth[i : i + 1].to(device)
-            errors.append(F.mse_loss(shown[..., :height, :width], truth[..., :height, :width]).item())
+            errors.append(F.mse_loss(shown[..., :height, :width].float(), truth[..., :height, :width]).item())
     return errors
 
 
@@ -65,6 +68,7 @@ def fit_changes(
     inputs: RepairInputs,
     message_bits: int,
     *,
+    room_bytes: int | None = None,
     fraction: Callable[[int], float],
     report: Callable[[int, float], None],
     seed: int,
@@ -72,8 +76,9 @@ def fit_changes(
 ) -> tuple[bool, Changes | None]:
     """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
 
-    message_bits: of everything else. fraction(step): 0..1 of the budget; training ends at 1. report(step, mean squared
-    error). Training that diverges is begun again more slowly, once; then what shipped remains.
+    message_bits: of everything else. room_bytes: what changes may take, None for any. fraction(step): 0..1 of the
+    budget; training ends at 1. report(step, mean squared error). Training that diverges is begun again more slowly,
+    once; then what shipped remains.
     """
     network = repair_network(shipped_weights(), device)
     plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
@@ -90,8 +95,10 @@ def fit_changes(
         return shipped < plain, None
     load_parameters(network, changes.weights())
     changed = _error_with(network, inputs, device)
-    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * len(changes_bytes(changes)) / message_bits)
-    return (True, changes) if cost < 0 else (shipped < plain, None)
+    size_bytes = len(changes_bytes(changes))
+    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * size_bytes / message_bits)
+    fits = room_bytes is None or size_bytes + _LENGTH_BYTES <= room_bytes
+    return (True, changes) if fits and cost < 0 else (shipped < plain, None)
 
 
 def _train(
@@ -125,7 +132,7 @@ def _train(
         part, truth = _batch(inputs, draw, device)
         with training_precision(device):
             output = torch.func.functional_call(network, weights, part)
-        error = F.mse_loss(output.float(), truth)
+        error = F.mse_loss(planar(output).float(), truth)
         loss = error / base + MIX * bits / message_bits
         if not torch.isfinite(loss):
             return None
@@ -135,6 +142,8 @@ def _train(
         step += 1
         if step % 10 == 0:
             report(step, error.item())
+    if not all(bool(p.isfinite().all()) for p in parameters):
+        return None
     levels = [torch.round((p.detach() - s) / grid).cpu().long() for p, s in zip(parameters, start, strict=True)]
     return Changes((_EXPONENT,) * len(levels), tuple(levels))
 
@@ -147,11 +156,12 @@ def _price(delta: Tensor) -> Tensor:
 def _batch(inputs: RepairInputs, draw: torch.Generator, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
     rows, columns = _window(inputs.size[0], _CROP_HEIGHT, draw), _window(inputs.size[1], _CROP_WIDTH, draw)
     count = max(1, _PIXELS_PER_STEP // ((rows.stop - rows.start) * (columns.stop - columns.start)))
-    index = torch.randint(len(inputs.truth), (count,), generator=draw)
+    repaired = (inputs.levels < REPAIRED_LEVELS).nonzero()[:, 0]
+    index = repaired[torch.randint(len(repaired), (count,), generator=draw)]
     pictures = (inputs.decoded, inputs.residual, inputs.truth)
-    decoded, residual, truth = (x[index][..., rows, columns].to(device).float() for x in pictures)
+    decoded, residual, truth = (x[index][..., rows, columns].to(device) for x in pictures)
     level = inputs.levels[index].to(device)
-    return (decoded, residual, level, torch.full_like(level, inputs.quality)), truth
+    return (interleaved(decoded), interleaved(residual), level, torch.full_like(level, inputs.quality)), truth
 
 
 def _window(length: int, size: int, draw: torch.Generator) -> slice:

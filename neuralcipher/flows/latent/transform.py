@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neuralcipher.flows.latent.warp import CHANNELS
+
 BLOCK = 8
 COLOUR_SCALE = 1 << 14
 COLOUR_BYTES = 24
@@ -67,10 +69,13 @@ class Colour:
         return (self._rotation(pictures.device).T @ planes).reshape(pictures.shape)
 
     def pictures(self, frames: Tensor) -> Tensor:
-        """The inverse of `apply`: frames (N, 3, H, W) on these axes as uint8 pictures."""
-        planes = self._rotation(frames.device) @ frames.flatten(2)
-        planes = planes.add_(self.mean.to(frames.device).reshape(3, 1)).clamp_(0, 1).mul_(255).round_()
-        return planes.to(torch.uint8).reshape(frames.shape)
+        """The inverse of `apply`: frames (N, H, W, 4) on these axes as uint8 pictures (N, 3, H, W)."""
+        count, height, width, _ = frames.shape
+        turn = 255 * F.pad(self._rotation(frames.device), (0, 1))
+        shift = 255 * self.mean.to(frames.device).reshape(3, 1) + 0.5  # what follows rounds down
+        planes = torch.addmm(shift, turn, frames.reshape(-1, CHANNELS).T)
+        planes = planes.nan_to_num_(0, 255, 0).clamp_(0, 255).to(torch.uint8)
+        return planes.reshape(3, count, height, width).transpose(0, 1)
 
     def _rotation(self, device: torch.device) -> Tensor:
         return torch.tensor(self.values[:9], dtype=torch.float32, device=device).reshape(3, 3) / COLOUR_SCALE
@@ -85,11 +90,24 @@ def forward_transform(frame: Tensor) -> Tensor:
     )
 
 
-def inverse_transform(coefficients: Tensor) -> Tensor:
-    """Planes (C, 8h, 8w) of coefficients (C, 64, h, w) float32; blocks that are all zero cost nothing."""
-    count, _, height, width = coefficients.shape
-    blocks = coefficients.new_zeros(count, height, width, BLOCK, BLOCK)
-    used = coefficients.any(dim=1)
-    rows = coefficients.permute(0, 2, 3, 1)[used]
-    blocks[used] = (rows @ _BASIS.to(coefficients.device)).reshape(-1, BLOCK, BLOCK)
-    return blocks.permute(0, 1, 3, 2, 4).reshape(count, height * BLOCK, width * BLOCK)
+def inverse_transform(coefficients: Tensor, step: float) -> Tensor:
+    """A frame (8h, 8w, 4) of integers (h, w, 3, 64) times a step; blocks that are all zero cost nothing."""
+    height, width, colours, _ = coefficients.shape
+    blocks = torch.zeros(height * width, BLOCK, BLOCK, CHANNELS, device=coefficients.device)
+    flat = coefficients.reshape(height * width, -1)
+    used = (flat.view(torch.int64) != 0).any(dim=1).nonzero()[:, 0]  # four at once
+    rows = flat.index_select(0, used).reshape(-1, BLOCK * BLOCK).float() @ (_BASIS.to(coefficients.device) * step)
+    turned = rows.reshape(-1, colours, BLOCK * BLOCK).transpose(1, 2)
+    blocks[used] = F.pad(turned, (0, 1)).reshape(-1, BLOCK, BLOCK, CHANNELS)
+    canvas = blocks.reshape(height, width, BLOCK, BLOCK, CHANNELS).transpose(1, 2)
+    return canvas.reshape(height * BLOCK, width * BLOCK, CHANNELS)
+
+
+def planar(frame: Tensor) -> Tensor:
+    """Colour planes (..., 3, H, W) of a frame (..., H, W, 4)."""
+    return frame[..., :3].movedim(-1, -3)
+
+
+def interleaved(planes: Tensor) -> Tensor:
+    """A frame (..., H, W, 4) float32 of colour planes (..., 3, H, W)."""
+    return F.pad(planes.movedim(-3, -1).float(), (0, 1))
