@@ -69,6 +69,7 @@ class GeneratorTarget:
     def describe(self) -> Mapping[str, Any]:
         facts: dict[str, Any] = {
             "kind": "generator",
+            "name": " ".join([self.name, *(f"{k}={v}" for k, v in self.options.items())]),
             "generator": self.name,
             "shape": list(self.shape),
             "options": dict(self.options),
@@ -174,7 +175,7 @@ class BundleTarget:
             parts = {"generator": reader.read_section(segment.generator), "flow": reader.read_section(segment.flow)}
             return {
                 "kind": "bundle",
-                "bundle": self.path.name,
+                "name": self.path.name,
                 "suite": reader.suite,
                 "assume_opened": self.assume_opened,
                 "generator": segment.generator_name,
