@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuralcipher.attacks.leaks import LEVEL, MEASURES, PooledReport, compare_bundles, compare_keys
+from neuralcipher.attacks.pairs.leaks import LEVEL, MEASURES, PooledReport, compare_bundles, compare_keys
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.cli.process import prepare
 from neuralcipher.flows import base as flows

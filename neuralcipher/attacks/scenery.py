@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import neuralcipher
-from neuralcipher.attacks.leaks import correlation, palette_distance
+from neuralcipher.attacks.pairs.leaks import correlation, palette_distance
 from neuralcipher.video.reading import probe, read_frames
 
 Plane = NDArray[np.float64]

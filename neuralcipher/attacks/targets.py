@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neuralcipher.attacks.base import Needs, NotApplicable
-from neuralcipher.attacks.planted import PREFIX, weak_generator
+from neuralcipher.attacks.planted.generators import PREFIX, weak_generator
 from neuralcipher.attacks.scenery import other_videos
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject, PairSubject, Recipe, Subject, z0_of

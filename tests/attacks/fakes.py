@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel
-from neuralcipher.attacks.planted import control_generator, weak_generator
+from neuralcipher.attacks.planted.generators import control_generator, weak_generator
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import GeneratorSubject, Subject
 

@@ -9,7 +9,7 @@ import torch
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Attack, Verdict
 from neuralcipher.attacks.judge import Row, run_attack
-from neuralcipher.attacks.planted import Planted, control_generator, weak_generator
+from neuralcipher.attacks.planted.generators import Planted, control_generator, weak_generator
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import GeneratorSubject
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator

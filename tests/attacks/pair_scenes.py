@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.attacks import chosen_plaintext, imposter, key_ladder, mean_frame, membership, reused_key
 from neuralcipher.attacks.base import find
 from neuralcipher.attacks.judge import Row, run_attack
-from neuralcipher.attacks.planted_flows import recipe
+from neuralcipher.attacks.pairs import chosen_plaintext, imposter, key_ladder, mean_frame, membership, reused_key
+from neuralcipher.attacks.planted.flows import recipe
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.flows.autoencoder import AutoencoderConfig, AutoencoderFlow

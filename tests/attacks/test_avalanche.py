@@ -9,8 +9,8 @@ from generator_targets import SMALL, generator_subject
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralcipher.attacks.avalanche import Avalanche, Changes, differences, flip_bits
 from neuralcipher.attacks.base import Verdict
+from neuralcipher.attacks.generators.avalanche import Avalanche, Changes, differences, flip_bits
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.session import Settings
 from neuralcipher.generators.base import Shape

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable, Verdict
-from neuralcipher.attacks.battery import Battery, keystreams
+from neuralcipher.attacks.generators.battery import Battery, keystreams
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject

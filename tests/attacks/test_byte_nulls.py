@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import NotApplicable
-from neuralcipher.attacks.byte_nulls import (
+from neuralcipher.attacks.generators.byte_nulls import (
     IDEAL_SQUARE,
     affordable,
     bytes_to_see,

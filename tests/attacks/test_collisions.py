@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.collisions import (
+from neuralcipher.attacks.generators.collisions import (
     CLOSE,
     CLOSE_RATE,
     Collisions,
@@ -24,7 +24,7 @@ from neuralcipher.attacks.collisions import (
     repeat_chance,
     windows,
 )
-from neuralcipher.attacks.planted import weak_generator
+from neuralcipher.attacks.planted.generators import weak_generator
 
 
 @pytest.mark.parametrize("name", ["short-cycle", "lcg32", "linear", "feistel-2"])

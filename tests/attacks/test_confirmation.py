@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.confirmation import KeyConfirmation, marked, rank_sum_p_value, statistics_of
+from neuralcipher.attacks.generators.confirmation import KeyConfirmation, marked, rank_sum_p_value, statistics_of
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.planted import Planted, Rows, weak_generator
+from neuralcipher.attacks.planted.generators import Planted, Rows, weak_generator
 from neuralcipher.attacks.subjects import GeneratorSubject, z0_of
 from neuralcipher.generators.base import Shape
 

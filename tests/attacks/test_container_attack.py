@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralcipher.attacks import container_attack
-from neuralcipher.attacks.alterations import FAMILIES, Plan, PublicFile, alterations, repaired
 from neuralcipher.attacks.base import NotApplicable, Verdict
-from neuralcipher.attacks.container_attack import ContainerAttack, judged, small_bundle
+from neuralcipher.attacks.bundles import container_attack
+from neuralcipher.attacks.bundles.alterations import FAMILIES, Plan, PublicFile, alterations, repaired
+from neuralcipher.attacks.bundles.container_attack import ContainerAttack, judged, small_bundle
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.planted import control_generator
+from neuralcipher.attacks.planted.generators import control_generator
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
 from neuralcipher.container import BundleReader, BundleWriter

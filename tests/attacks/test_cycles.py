@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.byte_nulls import IDEAL_SQUARE
-from neuralcipher.attacks.cycles import Cycles, Walk, brent, exponents
+from neuralcipher.attacks.generators.byte_nulls import IDEAL_SQUARE
+from neuralcipher.attacks.generators.cycles import Cycles, Walk, brent, exponents
 from neuralcipher.attacks.judge import Row, run_attack
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.subjects import Subject

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralcipher.attacks.descent import Descent, differentiable
-from neuralcipher.attacks.inverters import inverters, misfit
+from neuralcipher.attacks.generators.descent import Descent, differentiable
+from neuralcipher.attacks.generators.inverters import inverters, misfit
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
 
 

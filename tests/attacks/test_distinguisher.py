@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neuralcipher.attacks.base import NotApplicable, Verdict
-from neuralcipher.attacks.distinguisher import NearKeyPairs, RealOrRandom, generator_subject
-from neuralcipher.attacks.learners import LAGS, Examples, Linear, Net, chi_square, fourth_difference, statistics_of
-from neuralcipher.attacks.planted import weak_generator
+from neuralcipher.attacks.generators.distinguisher import NearKeyPairs, RealOrRandom, generator_subject
+from neuralcipher.attacks.generators.learners import (
+    LAGS,
+    Examples,
+    Linear,
+    Net,
+    chi_square,
+    fourth_difference,
+    statistics_of,
+)
+from neuralcipher.attacks.planted.generators import weak_generator
 from neuralcipher.attacks.subjects import BundleSubject
 
 

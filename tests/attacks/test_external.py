@@ -12,10 +12,10 @@ import pytest
 from generator_targets import SMALL, generator_subject
 from scipy import stats
 
-from neuralcipher.attacks import external_tools as tools
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.external import ExternalBatteries
-from neuralcipher.attacks.external_tools import OutOfTime, Reading, UnreadableOutput
+from neuralcipher.attacks.generators import external_tools as tools
+from neuralcipher.attacks.generators.external import ExternalBatteries
+from neuralcipher.attacks.generators.external_tools import OutOfTime, Reading, UnreadableOutput
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.session import Settings
 

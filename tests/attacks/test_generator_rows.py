@@ -7,8 +7,8 @@ import json
 import pytest
 from generator_targets import generator_subject
 
-from neuralcipher.attacks import avalanche, battery, cycles, external, images, weak_keys
 from neuralcipher.attacks.base import Attack, Needs, find
+from neuralcipher.attacks.generators import avalanche, battery, cycles, external, images, weak_keys
 from neuralcipher.attacks.session import Run, Settings
 
 ATTACKS: list[type[Attack]] = [

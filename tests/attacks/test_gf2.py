@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralcipher.attacks import gf2
+from neuralcipher.attacks.generators import gf2
 from neuralcipher.errors import UsageError
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))

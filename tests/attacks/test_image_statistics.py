@@ -9,7 +9,7 @@ import pytest
 from keystreams import chacha20, counter, lcg32_low_bytes
 from scipy import stats
 
-from neuralcipher.attacks import image_statistics as image
+from neuralcipher.attacks.generators import image_statistics as image
 from neuralcipher.errors import ShapeError, UsageError
 
 SIDE = 256

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.images import ON_IMAGES, SIDE, ImageStatistics, Keystreams
+from neuralcipher.attacks.generators.images import ON_IMAGES, SIDE, ImageStatistics, Keystreams
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.lcg_words import lcg_words
+from neuralcipher.attacks.planted.lcg_words import lcg_words
 from neuralcipher.attacks.session import Settings
 
 SHAPE = (3, 64, 64)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from inversion_parts import SHAPE, latents, video
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.inversion import judging, priors, solving
-from neuralcipher.attacks.inversion.controls import open_pair
-from neuralcipher.attacks.inversion.known_plaintext import KnownPlaintextInversion
-from neuralcipher.attacks.inversion.prior import PriorInversion
-from neuralcipher.attacks.inversion.surrogate import Growth, rounded, surrogate_of
 from neuralcipher.attacks.judge import Row, gate, run_attack
-from neuralcipher.attacks.planted import control_generator, weak_generator
-from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearConfig, LinearFlow, recipe
+from neuralcipher.attacks.pairs.inversion import judging, priors, solving
+from neuralcipher.attacks.pairs.inversion.controls import open_pair
+from neuralcipher.attacks.pairs.inversion.known_plaintext import KnownPlaintextInversion
+from neuralcipher.attacks.pairs.inversion.prior import PriorInversion
+from neuralcipher.attacks.pairs.inversion.surrogate import Growth, rounded, surrogate_of
+from neuralcipher.attacks.planted.flows import IdealFlow, IgnoresKeyFlow, LinearConfig, LinearFlow, recipe
+from neuralcipher.attacks.planted.generators import control_generator, weak_generator
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject, Recipe
 from neuralcipher.attacks.views import Public, known_frames, public

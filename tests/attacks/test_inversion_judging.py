@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from inversion_parts import latents, video
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
-from neuralcipher.attacks.inversion import judging, solving
-from neuralcipher.attacks.inversion.controls import control_frames
+from neuralcipher.attacks.pairs.inversion import judging, solving
+from neuralcipher.attacks.pairs.inversion.controls import control_frames
 
 SEEDS = st.integers(0, 2**31 - 1)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Verdict
 from neuralcipher.attacks.judge import gate
-from neuralcipher.attacks.key_ladder import effective_bits, flip_bits, flip_key, half_gain, shift_levels
-from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow, recipe
+from neuralcipher.attacks.pairs.key_ladder import effective_bits, flip_bits, flip_key, half_gain, shift_levels
+from neuralcipher.attacks.planted.flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow, recipe
 from neuralcipher.attacks.subjects import z0_of
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuralcipher.attacks.leaks import (
+from neuralcipher.attacks.pairs.leaks import (
     compare_bundles,
     compare_keys,
     correlation,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scenes
 
-from neuralcipher.attacks.leaks import LEVEL, MEASURES, PooledReport, compare_bundles, compare_keys, correlation
+from neuralcipher.attacks.pairs.leaks import LEVEL, MEASURES, PooledReport, compare_bundles, compare_keys, correlation
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.flows.autoencoder import AutoencoderConfig, AutoencoderFlow
 from neuralcipher.flows.latent import LatentConfig, LatentFlow

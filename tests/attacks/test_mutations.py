@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from neuralcipher import attacks
-from neuralcipher.attacks.avalanche import Avalanche
 from neuralcipher.attacks.base import Verdict
+from neuralcipher.attacks.generators.avalanche import Avalanche
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.subjects import GeneratorSubject

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict, find
-from neuralcipher.attacks.imposter import mutual_information
 from neuralcipher.attacks.judge import gate
-from neuralcipher.attacks.mean_frame import recovered_mean
-from neuralcipher.attacks.membership import Trial, resemblance
-from neuralcipher.attacks.planted_flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow
-from neuralcipher.attacks.seen import (
+from neuralcipher.attacks.pairs.imposter import mutual_information
+from neuralcipher.attacks.pairs.mean_frame import recovered_mean
+from neuralcipher.attacks.pairs.membership import Trial, resemblance
+from neuralcipher.attacks.pairs.seen import (
     Clock,
     OutOfTime,
     can_decide,
@@ -30,6 +29,7 @@ from neuralcipher.attacks.seen import (
     small,
     together,
 )
+from neuralcipher.attacks.planted.flows import IdealFlow, IgnoresKeyFlow, LinearFlow, MeanBiasFlow
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject
 from neuralcipher.attacks.views import public

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.partial_key import BLOCKS, PartialKey, partly_known
+from neuralcipher.attacks.generators.partial_key import BLOCKS, PartialKey, partly_known
 
 
 @pytest.mark.parametrize("name", ["feistel-1", "lcg32", "contracting", "short-cycle"])

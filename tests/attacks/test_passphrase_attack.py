@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralcipher.attacks import passphrase_attack
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.container_attack import small_bundle
-from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.passphrase_attack import (
+from neuralcipher.attacks.bundles import passphrase_attack
+from neuralcipher.attacks.bundles.container_attack import small_bundle
+from neuralcipher.attacks.bundles.passphrase_attack import (
     HARDWARE_ADVANTAGE,
     USD_PER_CORE_HOUR,
     LockedSlot,
@@ -24,7 +23,8 @@ from neuralcipher.attacks.passphrase_attack import (
     time_guesses,
     usd_to_find,
 )
-from neuralcipher.attacks.planted import control_generator
+from neuralcipher.attacks.judge import run_attack
+from neuralcipher.attacks.planted.generators import control_generator
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
 from neuralcipher.container import BundleWriter
@@ -119,7 +119,7 @@ def test_the_time_is_that_of_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
         clock[0] += 0.5
 
     monkeypatch.setattr(passphrase_attack, "open_slot", guess)
-    monkeypatch.setattr("neuralcipher.attacks.passphrase_attack.time.process_time", lambda: clock[0])
+    monkeypatch.setattr("neuralcipher.attacks.bundles.passphrase_attack.time.process_time", lambda: clock[0])
     slot = PassphraseSlot(bytes(16), bytes(48), Argon2Parameters(1, 8, 1))
     speed = time_guesses(LockedSlot(slot), Run(QUICK, "passphrase-guessing"))
     assert speed is not None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from neuralcipher.attacks.planted_flows import (
+from neuralcipher.attacks.planted.flows import (
     IdealFlow,
     IgnoresKeyFlow,
     LinearConfig,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict
+from neuralcipher.attacks.generators.prediction import NextState, Predictor, Ridge, relations
 from neuralcipher.attacks.judge import run_attack
-from neuralcipher.attacks.prediction import NextState, Predictor, Ridge, relations
 from neuralcipher.attacks.views import KnownStates, known_states
 
 

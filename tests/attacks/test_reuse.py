@@ -15,17 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict, find
-from neuralcipher.attacks.chosen_plaintext import chosen_videos
 from neuralcipher.attacks.judge import gate
-from neuralcipher.attacks.masks import StatedKeystream, coverage, layout_of, learn, unmasked
-from neuralcipher.attacks.planted_flows import (
-    IdealFlow,
-    IgnoresKeyFlow,
-    MeanBiasFlow,
-    recipe,
-    start_without_salt,
-)
-from neuralcipher.attacks.reuse import (
+from neuralcipher.attacks.pairs.chosen_plaintext import chosen_videos
+from neuralcipher.attacks.pairs.masks import StatedKeystream, coverage, layout_of, learn, unmasked
+from neuralcipher.attacks.pairs.reuse import (
     Rehearsal,
     best_guess,
     corners,
@@ -38,6 +31,13 @@ from neuralcipher.attacks.reuse import (
     roughness,
     study,
     xor,
+)
+from neuralcipher.attacks.planted.flows import (
+    IdealFlow,
+    IgnoresKeyFlow,
+    MeanBiasFlow,
+    recipe,
+    start_without_salt,
 )
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import PairSubject, z0_of

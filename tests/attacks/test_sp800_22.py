@@ -13,23 +13,27 @@ from keystreams import ideal_bits
 from numpy.typing import NDArray
 from scipy import stats
 
-from neuralcipher.attacks.sp800_22 import TESTS, Outcome, rows, run_suite
-from neuralcipher.attacks.sp800_22.common import windows
-from neuralcipher.attacks.sp800_22.complexity import complexity_probabilities, linear_complexities
-from neuralcipher.attacks.sp800_22.cusum import cumulative_sums
-from neuralcipher.attacks.sp800_22.excursions import (
+from neuralcipher.attacks.generators.sp800_22 import TESTS, Outcome, rows, run_suite
+from neuralcipher.attacks.generators.sp800_22.common import windows
+from neuralcipher.attacks.generators.sp800_22.complexity import complexity_probabilities, linear_complexities
+from neuralcipher.attacks.generators.sp800_22.cusum import cumulative_sums
+from neuralcipher.attacks.generators.sp800_22.excursions import (
     random_excursions,
     random_excursions_variant,
     visit_probabilities,
     visits_p,
 )
-from neuralcipher.attacks.sp800_22.frequency import block_frequency, frequency
-from neuralcipher.attacks.sp800_22.rank import gf2_ranks, rank_probabilities
-from neuralcipher.attacks.sp800_22.runs import longest_run_probabilities, longest_runs, runs
-from neuralcipher.attacks.sp800_22.serial import approximate_entropy, pattern_counts, serial, shorter
-from neuralcipher.attacks.sp800_22.spectral import count_variance, spectral
-from neuralcipher.attacks.sp800_22.templates import aperiodic_templates, overlapping_probabilities, template_counts
-from neuralcipher.attacks.sp800_22.universal import distances_to_last, standard_deviation
+from neuralcipher.attacks.generators.sp800_22.frequency import block_frequency, frequency
+from neuralcipher.attacks.generators.sp800_22.rank import gf2_ranks, rank_probabilities
+from neuralcipher.attacks.generators.sp800_22.runs import longest_run_probabilities, longest_runs, runs
+from neuralcipher.attacks.generators.sp800_22.serial import approximate_entropy, pattern_counts, serial, shorter
+from neuralcipher.attacks.generators.sp800_22.spectral import count_variance, spectral
+from neuralcipher.attacks.generators.sp800_22.templates import (
+    aperiodic_templates,
+    overlapping_probabilities,
+    template_counts,
+)
+from neuralcipher.attacks.generators.sp800_22.universal import distances_to_last, standard_deviation
 from neuralcipher.errors import NeuralCipherError, ShapeError, UsageError
 
 Bits = NDArray[np.uint8]

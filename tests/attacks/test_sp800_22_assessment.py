@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from neuralcipher.attacks.sp800_22 import Outcome, assess, collect
-from neuralcipher.attacks.sp800_22.assessment import proportion_p, uniformity_p
+from neuralcipher.attacks.generators.sp800_22 import Outcome, assess, collect
+from neuralcipher.attacks.generators.sp800_22.assessment import proportion_p, uniformity_p
 from neuralcipher.errors import UsageError
 
 

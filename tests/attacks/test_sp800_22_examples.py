@@ -14,22 +14,22 @@ from expansions import NAMES, expansion
 from numpy.typing import NDArray
 from scipy import special
 
-from neuralcipher.attacks.sp800_22.common import Outcome, pearson
-from neuralcipher.attacks.sp800_22.complexity import linear_complexities, linear_complexity
-from neuralcipher.attacks.sp800_22.cusum import cumulative_sums
-from neuralcipher.attacks.sp800_22.excursions import random_excursions, random_excursions_variant
-from neuralcipher.attacks.sp800_22.frequency import block_frequency, frequency
-from neuralcipher.attacks.sp800_22.rank import gf2_ranks, matrix_rank
-from neuralcipher.attacks.sp800_22.runs import longest_run, longest_run_probabilities, longest_runs, runs
-from neuralcipher.attacks.sp800_22.serial import approximate_entropy, serial
-from neuralcipher.attacks.sp800_22.spectral import spectral
-from neuralcipher.attacks.sp800_22.templates import (
+from neuralcipher.attacks.generators.sp800_22.common import Outcome, pearson
+from neuralcipher.attacks.generators.sp800_22.complexity import linear_complexities, linear_complexity
+from neuralcipher.attacks.generators.sp800_22.cusum import cumulative_sums
+from neuralcipher.attacks.generators.sp800_22.excursions import random_excursions, random_excursions_variant
+from neuralcipher.attacks.generators.sp800_22.frequency import block_frequency, frequency
+from neuralcipher.attacks.generators.sp800_22.rank import gf2_ranks, matrix_rank
+from neuralcipher.attacks.generators.sp800_22.runs import longest_run, longest_run_probabilities, longest_runs, runs
+from neuralcipher.attacks.generators.sp800_22.serial import approximate_entropy, serial
+from neuralcipher.attacks.generators.sp800_22.spectral import spectral
+from neuralcipher.attacks.generators.sp800_22.templates import (
     compound_poisson_probabilities,
     non_overlapping_templates,
     overlapping_probabilities,
     overlapping_template,
 )
-from neuralcipher.attacks.sp800_22.universal import distances_to_last, expected_value, universal
+from neuralcipher.attacks.generators.sp800_22.universal import distances_to_last, expected_value, universal
 
 MILLION = 1_000_000
 PI_100 = "1100100100001111110110101010001000100001011010001100001000110100110001001100011001100010100010111000"

@@ -10,19 +10,19 @@ from keystreams import biased_bits, counter, ideal_bits, lcg32, lcg32_low_bytes,
 from numpy.typing import NDArray
 from scipy import stats
 
+from neuralcipher.attacks.generators.sp800_22 import Outcome, assess, collect, rows, run_suite
+from neuralcipher.attacks.generators.sp800_22.complexity import linear_complexity
+from neuralcipher.attacks.generators.sp800_22.cusum import cumulative_sums
+from neuralcipher.attacks.generators.sp800_22.excursions import random_excursions, random_excursions_variant
+from neuralcipher.attacks.generators.sp800_22.frequency import block_frequency, frequency
+from neuralcipher.attacks.generators.sp800_22.rank import matrix_rank
+from neuralcipher.attacks.generators.sp800_22.runs import longest_run, runs
+from neuralcipher.attacks.generators.sp800_22.serial import approximate_entropy, serial
+from neuralcipher.attacks.generators.sp800_22.spectral import spectral
+from neuralcipher.attacks.generators.sp800_22.suite import TESTS
+from neuralcipher.attacks.generators.sp800_22.templates import non_overlapping_templates, overlapping_template
+from neuralcipher.attacks.generators.sp800_22.universal import universal
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.attacks.sp800_22 import Outcome, assess, collect, rows, run_suite
-from neuralcipher.attacks.sp800_22.complexity import linear_complexity
-from neuralcipher.attacks.sp800_22.cusum import cumulative_sums
-from neuralcipher.attacks.sp800_22.excursions import random_excursions, random_excursions_variant
-from neuralcipher.attacks.sp800_22.frequency import block_frequency, frequency
-from neuralcipher.attacks.sp800_22.rank import matrix_rank
-from neuralcipher.attacks.sp800_22.runs import longest_run, runs
-from neuralcipher.attacks.sp800_22.serial import approximate_entropy, serial
-from neuralcipher.attacks.sp800_22.spectral import spectral
-from neuralcipher.attacks.sp800_22.suite import TESTS
-from neuralcipher.attacks.sp800_22.templates import non_overlapping_templates, overlapping_template
-from neuralcipher.attacks.sp800_22.universal import universal
 
 Bits = NDArray[np.uint8]
 MILLION = 1_000_000

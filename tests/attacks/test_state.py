@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neuralcipher.attacks.base import Verdict
-from neuralcipher.attacks.inverters import ByteTables, LinearOverBits, OwnInverse, climb, inverters, is_affine, misfit
-from neuralcipher.attacks.planted import Planted, weak_generator
-from neuralcipher.attacks.state import StateToFuture, StateToPast, Unrepeatable, equal_share, next_segment
+from neuralcipher.attacks.generators.inverters import (
+    ByteTables,
+    LinearOverBits,
+    OwnInverse,
+    climb,
+    inverters,
+    is_affine,
+    misfit,
+)
+from neuralcipher.attacks.generators.state import StateToFuture, StateToPast, Unrepeatable, equal_share, next_segment
+from neuralcipher.attacks.planted.generators import Planted, weak_generator
 from neuralcipher.attacks.subjects import SALT, z0_of
 from neuralcipher.keys import Key, segment_seed, start_latent
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Verdict
-from neuralcipher.attacks.container_attack import small_bundle
+from neuralcipher.attacks.bundles.container_attack import small_bundle
+from neuralcipher.attacks.bundles.timing import Lock, Pairs, TimingAttack, cropped_t, guess, time_pairs, welch_t
 from neuralcipher.attacks.judge import gate, run_attack
-from neuralcipher.attacks.planted import control_generator
+from neuralcipher.attacks.planted.generators import control_generator
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject
-from neuralcipher.attacks.timing import Lock, Pairs, TimingAttack, cropped_t, guess, time_pairs, welch_t
 from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.errors import WrongKeyError
 from neuralcipher.keys import Argon2Parameters, Key, Passphrase
@@ -138,7 +138,7 @@ def test_time_pairs_gives_each_guess_its_own_time(monkeypatch: pytest.MonkeyPatc
 
         return run
 
-    monkeypatch.setattr("neuralcipher.attacks.timing.time.perf_counter_ns", lambda: clock[0])
+    monkeypatch.setattr("neuralcipher.attacks.bundles.timing.time.perf_counter_ns", lambda: clock[0])
     pairs = time_pairs(Lock("secret", SECRET, door), 50, np.random.default_rng(0))
     assert set(pairs.far.tolist()) == {10}
     assert set(pairs.near.tolist()) == {41}

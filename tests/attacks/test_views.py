@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from neuralcipher.attacks import views
-from neuralcipher.attacks.inversion import known_plaintext, prior, priors, solving, surrogate
+from neuralcipher.attacks.pairs.inversion import known_plaintext, prior, priors, solving, surrogate
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import (
     SALT,

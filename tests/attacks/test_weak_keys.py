@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralcipher.attacks.base import Verdict
+from neuralcipher.attacks.generators.weak_keys import WeakKeys, patterned_starts
 from neuralcipher.attacks.judge import run_attack
 from neuralcipher.attacks.session import Settings
-from neuralcipher.attacks.weak_keys import WeakKeys, patterned_starts
 from neuralcipher.generators.base import Shape
 
 

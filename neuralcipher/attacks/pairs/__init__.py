@@ -1,0 +1,1 @@
+"""Attacks on the pair <g, F> of one video."""

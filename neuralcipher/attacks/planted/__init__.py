@@ -1,0 +1,1 @@
+"""Planted weak ciphers: each has one fault that its attacks must find."""
