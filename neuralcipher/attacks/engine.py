@@ -48,8 +48,9 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst row; breaks by design and skipped rows do not count. INCONCLUSIVE if nothing was attacked."""
-        counted = {row.verdict for row in self.rows if not row.skipped and not row.known}
+        """The worst row; breaks by design count only beside nothing else. INCONCLUSIVE if nothing was attacked."""
+        attacked = [row for row in self.rows if not row.skipped]
+        counted = {row.verdict for row in attacked if not row.known} or {row.verdict for row in attacked}
         return next((verdict for verdict in _WORST_FIRST if verdict in counted), Verdict.INCONCLUSIVE)
 
 

@@ -54,6 +54,7 @@ def test_the_headline_is_the_worst_row_without_breaks_by_design() -> None:
     assert run(GOOD, fakes.Stays, fakes.Crashes, fakes.Weak).verdict is Verdict.ERROR
     assert run(WEAK, fakes.Stays, fakes.Crashes).verdict is Verdict.BROKEN
     assert run(GOOD, fakes.Nothing).verdict is Verdict.INCONCLUSIVE
+    assert run(GOOD, fakes.Design, fakes.Nothing).verdict is Verdict.BROKEN  # there is nothing else to say
 
 
 def test_a_generator_alone_has_no_pair() -> None:
