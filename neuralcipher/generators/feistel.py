@@ -50,7 +50,8 @@ _SPREAD = (2 * _PAD + 1) ** 2
 class FeistelConfig:
     """Additive coupling generator over Z_256.
 
-    rounds: couplings per step; 4 are needed for full diffusion (docs/generators.md), default 8.
+    rounds: couplings per step; attacks tell up to 4 from chance and none from 6 on (docs/security-evaluation.md),
+    default 8.
     hidden: channels of the coupling network, default 8, as many as the paper's g has filters.
     """
 
