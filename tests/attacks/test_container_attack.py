@@ -155,7 +155,7 @@ def test_checksums_made_again_are_right(tmp_path: Path) -> None:
     assert repaired(data[:60]) == data[:60]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["sealed", "bare"]))
 def test_no_alteration_is_an_original(tmp_path_factory: pytest.TempPathFactory, seed: int, suite: str) -> None:
     folder = tmp_path_factory.mktemp("altered")

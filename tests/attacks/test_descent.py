@@ -23,7 +23,7 @@ def autoencoder(seed: int, *, remedies: bool) -> AutoencoderGenerator:
     return AutoencoderGenerator.train(targets.SHAPE, seed=public, z0=z0, progress=targets.nothing, config=config)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.integers(0, 255), st.booleans())
 def test_the_differentiable_g_is_g(seed: int, remedies: bool) -> None:
     generator = autoencoder(seed, remedies=remedies)

@@ -84,7 +84,7 @@ def test_learners_learn_a_shift_and_nothing_from_noise(make: type[Linear]) -> No
         assert right > 0.9 if best else 0.3 < right < 0.7
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(6)))
 def test_a_score_is_of_a_key_alone(seed: int, order: list[int]) -> None:
     """Neither statistics nor a fitted net look at the batch that a pair stands in."""

@@ -92,7 +92,7 @@ def test_the_surrogate_of_g_is_g(name: str) -> None:
     assert float(x.grad.abs().max()) > 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, st.sampled_from(["feistel", "autoencoder", "autoencoder, relu"]))
 def test_the_surrogate_of_g_is_g_on_any_latent(seed: int, name: str) -> None:
     generator = generators()[name]

@@ -56,7 +56,7 @@ def test_the_least_p_values() -> None:
     assert judging.order_test(np.zeros((8, 8)), np.random.default_rng(0))[0] == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_agreement_ignores_what_does_not_move(seed: int) -> None:
     truth = latents(seed, 8)

@@ -37,7 +37,7 @@ def clip(seed: int = 0, count: int = 3, height: int = 16, width: int = 16) -> Te
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(2, 4), st.integers(4, 17), st.integers(4, 13), st.integers(0, 2**32 - 1))
 def test_the_right_key_sees_the_video(flow: type[Flow], count: int, height: int, width: int, seed: int) -> None:
     shape = (count, 3, height, width)

@@ -52,7 +52,7 @@ def test_a_run_without_time_is_not_decidable() -> None:
     assert (found.decidable, found.samples) == (False, 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_ridge_is_least_squares_in_both_dimensions(seed: int, wide: bool) -> None:
     draw = np.random.default_rng(seed)

@@ -74,7 +74,7 @@ def test_controls_that_failed_are_told() -> None:
     assert nothing["controls"] == {"positive": None, "negative": None}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(NUMBERS, NUMBERS, NUMBERS, st.integers(0, 10**9))
 def test_any_number_fits_the_schema(value: float, low: float, high: float, samples: int) -> None:
     target = Measurement(value, "u", samples, (low, high), threshold=value, details={"x": [low, {"y": high}]})

@@ -6,7 +6,7 @@ from itertools import groupby, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from keystreams import ideal_bits
@@ -60,7 +60,6 @@ def shares(values: NDArray[np.int64], classes: int) -> list[float]:
 # Symmetries
 
 
-@settings(deadline=None)
 @given(sequences(100, 300))
 def test_complementing_all_bits_changes_nothing(bits: Bits) -> None:
     def p_values(b: Bits) -> list[float]:
@@ -77,7 +76,6 @@ def test_complementing_all_bits_changes_nothing(bits: Bits) -> None:
     assert p_values(bits) == pytest.approx(p_values(1 - bits), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(sequences(100, 300))
 def test_reversing_swaps_the_two_cumulative_sums(bits: Bits) -> None:
     there, back = cumulative_sums(bits).p_values, cumulative_sums(bits[::-1].copy()).p_values
@@ -86,7 +84,6 @@ def test_reversing_swaps_the_two_cumulative_sums(bits: Bits) -> None:
     assert runs(bits) == runs(bits[::-1])
 
 
-@settings(deadline=None)
 @given(sequences(20, 100), st.integers(0, 99))
 def test_patterns_around_the_end_do_not_know_where_it_begins(bits: Bits, turn: int) -> None:
     assert pattern_counts(bits, 3).tolist() == pattern_counts(np.roll(bits, turn), 3).tolist()
@@ -111,7 +108,6 @@ def plain_complexity(bits: Bits) -> int:
     return length
 
 
-@settings(deadline=None)
 @given(tables(5, 40))
 def test_linear_complexities_equal_the_plain_algorithm(table: Bits) -> None:
     assert linear_complexities(table).tolist() == [plain_complexity(row) for row in table]
@@ -138,20 +134,17 @@ def plain_rank(matrix: Bits) -> int:
     return len(reached).bit_length() - 1
 
 
-@settings(deadline=None)
 @given(tables(6, 6))
 def test_ranks_equal_the_size_of_the_span(matrix: Bits) -> None:
     assert gf2_ranks(matrix[None]).tolist() == [plain_rank(matrix)]
 
 
-@settings(deadline=None)
 @given(sequences(1, 60))
 def test_longest_runs_equal_plain_ones(bits: Bits) -> None:
     expected = max((len(list(run)) for bit, run in groupby(bits) if bit), default=0)
     assert longest_runs(bits, len(bits)).tolist() == [expected]
 
 
-@settings(deadline=None)
 @given(sequences(30, 200))
 def test_counts_of_aperiodic_templates_equal_the_search_that_restarts(bits: Bits) -> None:
     text = "".join(map(str, bits[: len(bits) // 2]))
@@ -160,7 +153,6 @@ def test_counts_of_aperiodic_templates_equal_the_search_that_restarts(bits: Bits
         assert counts[pattern] == text.count(f"{pattern:04b}")  # str.count does not overlap
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40))
 def test_distances_equal_plain_ones(symbols: list[int]) -> None:
     last: dict[int, int] = {}

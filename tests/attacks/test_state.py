@@ -94,7 +94,7 @@ def test_a_run_without_time_is_not_decidable() -> None:
     assert (found.decidable, found.samples) == (False, 2)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 200))
 def test_tables_undo_every_substitution_and_transposition(seed: int, size: int) -> None:
     draw = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ def test_tables_undo_every_substitution_and_transposition(seed: int, size: int) 
     assert torch.equal(ByteTables(generator).guess(generator.next_latent(z)), z)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_what_solves_an_affine_process_leads_to_the_state(seed: int) -> None:
     """The state before may not be the only one that does."""
@@ -125,7 +125,7 @@ def test_each_generator_gets_the_way_that_fits() -> None:
     assert not is_affine(weak_generator("linear", SMALL), draw)  # a sum modulo 256 carries
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_climbing_never_goes_down(seed: int) -> None:
     generator = weak_generator("linear", SMALL)

@@ -45,7 +45,6 @@ def test_probabilities_are_monotone_symmetric_and_never_certain() -> None:
     assert table.max() == ONE - LEAST
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1))
 def test_logits_out_of_range_are_clipped(logits: list[int]) -> None:
     clipped = [max(-LOGIT_LIMIT, min(LOGIT_LIMIT, logit)) for logit in logits]
@@ -62,7 +61,6 @@ def test_costs_are_the_code_lengths_of_the_probabilities() -> None:
 decisions = st.lists(st.tuples(st.integers(1, ONE - 1), st.integers(0, 1)), max_size=200)
 
 
-@settings(deadline=None)
 @given(st.lists(decisions, max_size=4), st.booleans(), st.binary(max_size=40))
 def test_bits_come_back(batches: list[list[tuple[int, int]]], full: bool, spare: bytes) -> None:
     encoder = MessageEncoder(full=full)
@@ -82,7 +80,6 @@ def test_a_writer_needs_what_it_writes() -> None:
         BitWriter(MessageEncoder()).code_symbols(np.array([0]), np.array([[1, 1]]), None)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_bytes_are_bits(data: bytes, spare: bytes) -> None:
     p = np.random.default_rng(1).integers(1, ONE, 300)
@@ -107,7 +104,7 @@ def test_what_is_read_past_the_end_are_the_spare_bytes() -> None:
     assert abs(found[0][-640:].mean() - 0.5) < 0.1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 24), st.lists(st.integers(0, 120), max_size=6))
 def test_adaptive_symbols_come_back_and_both_sides_learn_the_same(
     seed: int, contexts: int, alphabet: int, sizes: list[int]
@@ -155,7 +152,6 @@ def test_a_long_run_leaves_other_symbols_possible() -> None:
     assert reader.code_symbols(np.zeros(1, dtype=np.int64), symbols.counts, None).tolist() == [2]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 2**14 - 1)), max_size=40))
 def test_plain_bits_come_back(asked: list[tuple[int, int]]) -> None:
     widths = np.array([width for width, _ in asked], dtype=np.int64)

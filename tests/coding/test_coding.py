@@ -14,7 +14,6 @@ from neuralcipher.coding.weights import step_exponent, step_size, weights_from_b
 from neuralcipher.errors import LimitError, NeuralCipherError, PayloadDamagedError
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**60)))
 def test_varints_round_trip(values):
     reader = FieldReader(b"".join(map(pack_varint, values)), "test")
@@ -35,7 +34,7 @@ def test_reader_refuses():
         FieldReader(b"\xff" * 12, "test").varint(2**62)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(1, 20), st.integers(2, 40))
 def test_messages_round_trip(seed, count, contexts, alphabet):
     draw = np.random.default_rng(seed)
@@ -54,7 +53,6 @@ def test_messages_round_trip(seed, count, contexts, alphabet):
         assert np.array_equal(decoder.read_escapes(len(plain)), plain)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_decode(data):
     tables = np.array([[1, 7, 2], [100, 1, 1]])
@@ -62,7 +60,7 @@ def test_any_bytes_decode(data):
     assert set(symbols) <= {0, 1, 2}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.sampled_from([0.0, 1e-6, 0.1, 30.0]))
 def test_weights_round_trip_within_half_a_step(seed, bits, scale):
     draw = torch.Generator().manual_seed(seed)
@@ -76,7 +74,6 @@ def test_weights_round_trip_within_half_a_step(seed, bits, scale):
         assert float((tensor - other).abs().max()) <= step_size(exponent) * 0.5001
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_weights_from_any_bytes(data):
     try:

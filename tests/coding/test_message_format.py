@@ -67,7 +67,7 @@ def test_two_escapes_by_hand() -> None:
     assert MessageDecoder(bytes.fromhex("00050003")).read_escapes(2).tolist() == [5, 3]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.integers(1, 1 << 17), min_size=2, max_size=12), min_size=1, max_size=1),
     st.data(),
@@ -84,7 +84,7 @@ def test_messages_are_what_the_written_out_coder_makes(tables: list[list[int]], 
     assert encoder.to_bytes() == ans_encode(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.integers(0, 1)), max_size=80), st.booleans())
 def test_bits_are_what_the_written_out_coder_makes(bits: list[tuple[int, int]], full: bool) -> None:
     """A bit with P(1) = p / 2**16 is a symbol of two with 2**24 - 2**8 p and 2**8 p of the 2**24, up to rounding."""
@@ -107,7 +107,7 @@ def test_one_bit_behind_a_full_state_by_hand() -> None:
         assert MessageDecoder(encoder.to_bytes(), spare).read_bits(np.array([1 << 15])).tolist() == [1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.integers(0, 1)), max_size=80), st.binary(max_size=50))
 def test_a_full_message_decodes_the_same_before_any_spare_bytes(bits: list[tuple[int, int]], spare: bytes) -> None:
     asked = np.array(bits, dtype=np.int64).reshape(-1, 2)
@@ -133,7 +133,7 @@ def test_every_symbol_is_coded_with_the_table_of_its_context() -> None:
     assert encoder.to_bytes() == ans_encode(in_order)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=120), st.integers(0, 6), st.integers(0, 2**32 - 1))
 def test_any_bytes_decode_within_the_alphabet(data: bytes, zeros: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -188,7 +188,6 @@ def read_field(reader: FieldReader, kind: str) -> int | bytes:
     return value
 
 
-@settings(deadline=None)
 @given(st.lists(fields, min_size=1), st.data())
 def test_fields_come_back_and_every_cut_is_noticed(script: list[tuple[str, int | bytes]], data: st.DataObject) -> None:
     packed = b"".join(pack_field(kind, value) for kind, value in script)
@@ -255,7 +254,7 @@ def test_gaussian_weights_take_less_than_their_bits() -> None:
     assert size * 8 / len(weights) < min(6.0, entropy_bits * 1.1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_weights_are_refused_or_finite(data: st.DataObject) -> None:
     packed = bytearray(weights_to_bytes([torch.linspace(-2, 3, 40), torch.zeros(5)], [-20, -128]))

@@ -77,7 +77,7 @@ def test_weights_of_zero_fit_where_room_is_asked_for_them() -> None:
     assert torch.equal(back[0], zeros[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from([2, 8, 16, 32]), st.binary(max_size=80))
 def test_any_bytes_give_weights_or_an_error(bits: int, data: bytes) -> None:
     with contextlib.suppress(BundleError):

@@ -46,7 +46,7 @@ from neuralcipher.files import output_file
 from neuralcipher.keys import Key, Passphrase, segment_seed
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 150_000), max_size=5),
     st.sampled_from(["chacha20-poly1305", "aes-256-gcm", "bare"]),

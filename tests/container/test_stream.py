@@ -75,7 +75,7 @@ def test_aeads() -> None:
     assert isinstance(payload_aead("aes-256-gcm", bytes(32)), AESGCM)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([0, 1, 100, 65_535, 65_536, 65_537, 140_000]), max_size=6))
 def test_how_it_is_written_does_not_matter(sizes: list[int]) -> None:
     data = content(sum(sizes))
@@ -89,7 +89,7 @@ def test_how_it_is_written_does_not_matter(sizes: list[int]) -> None:
     assert file.getvalue() == encrypt(data)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_range(data: st.DataObject) -> None:
     plain = content(200_000)

@@ -127,7 +127,7 @@ def test_a_section_ends_where_it_should(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_sections_never_crash(name: str, data: st.DataObject) -> None:
     section = bytearray(sample(name))
@@ -147,7 +147,7 @@ def test_damaged_sections_never_crash(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", UNKEYED)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(section=st.binary(max_size=200))
 def test_any_bytes_are_refused(name: str, section: bytes) -> None:
     with pytest.raises(BundleError):

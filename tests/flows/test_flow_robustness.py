@@ -33,7 +33,7 @@ def test_autoencoder_of_any_size(size: tuple[int, int, int], stages: int) -> Non
         assert opened.dtype == torch.uint8
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     plans, st.binary(max_size=200), st.lists(st.binary(max_size=200)), st.integers(1, 20), st.integers(1, 20), st.data()
 )

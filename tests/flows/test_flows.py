@@ -163,7 +163,7 @@ def test_options_out_of_range(config: type[Any], field: str, value: int) -> None
 
 
 @pytest.mark.parametrize(("flow", "make"), [(LatentFlow, scenes_section), (AutoencoderFlow, autoencoder_section)])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damaged_sections_never_crash(flow: Flow, make: Callable[[], bytes], data: st.DataObject) -> None:
     section = bytearray(make())

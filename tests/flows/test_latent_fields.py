@@ -37,7 +37,7 @@ def test_every_cell_comes_once_and_after_its_neighbours(height: int) -> None:
         assert (known == 1).all(), (height, width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_neighbours_lie_at_most_two_half_strides_away(height: int, width: int) -> None:
     """So that the last passes, most of the grid, are predicted from next to them."""
@@ -61,7 +61,6 @@ def test_a_small_lattice_by_hand() -> None:
     assert sorted(edges.near[:, at].tolist()) == [0, 2, 4, 4]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-5000, 5000), min_size=4, max_size=4))
 def test_between_is_the_mean_of_the_middle_two(values: list[int]) -> None:
     low, second, third, high = sorted(values)
@@ -99,7 +98,7 @@ def code(batches: list[tuple[IntArray, IntArray]]) -> tuple[list[IntArray], list
 pairs = st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(-LIMIT, LIMIT) | st.integers(-3, 3)), max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(pairs, max_size=4))
 @example([[(0, LIMIT), (ROWS - 1, -LIMIT)]])
 @example([[(0, 0)], [(1, 1)]])
@@ -118,7 +117,6 @@ def test_every_integer_comes_back() -> None:
     assert np.array_equal(read[0], values)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20))
 def test_integers_out_of_range_are_clipped_and_the_writer_knows(values: list[int]) -> None:
     written, read = code([(np.zeros(len(values), dtype=np.int64), np.array(values))])
@@ -126,7 +124,7 @@ def test_integers_out_of_range_are_clipped_and_the_writer_knows(values: list[int
     assert np.array_equal(read[0], written[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1))
 def test_any_bytes_are_integers_in_range(data: bytes, seed: int) -> None:
     rows = np.random.default_rng(seed).integers(0, ROWS, 60)

@@ -38,7 +38,7 @@ def same(one: Changes | None, other: Changes | None) -> bool:
     return one.exponents == other.exponents and all(torch.equal(a, b) for a, b in pairs)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(colours, st.integers(0, MAX_QUALITY), st.booleans(), st.none() | changes(), st.binary(max_size=30))
 def test_a_head_comes_back(colour: Colour, quality: int, repairs: bool, changed: Changes | None, spare: bytes) -> None:
     head = Head(colour, quality, repairs, changed)
@@ -52,7 +52,7 @@ def test_a_head_without_changes_by_hand() -> None:
     assert head.to_bytes() == struct.pack("<12h", *range(-5, 7)) + bytes([60, 1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(max_size=60) | st.binary(min_size=26, max_size=60), st.binary(max_size=60), st.booleans())
 def test_any_bytes_are_a_head_with_a_network_that_runs(data: bytes, spare: bytes, changed: bool) -> None:
     if changed and len(data) > COLOUR_BYTES + 1:

@@ -45,7 +45,7 @@ def by_hand(network: IntegerNetwork, row: int, features: list[int]) -> list[int]
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 24),
@@ -87,7 +87,7 @@ def test_the_stored_networks_are_exact_too(number: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_logits_do_not_depend_on_what_else_is_in_the_batch(seed: int) -> None:
     draw = np.random.default_rng(seed)
     network = stored_prior().levels[4]
@@ -125,7 +125,6 @@ def test_bands_hold_every_coefficient_once() -> None:
     assert sorted(places) == [(plane, k) for plane in range(COLOURS) for k in range(COEFFICIENTS)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1))
 def test_magnitudes_enter_as_exact_logarithms(values: list[int]) -> None:
     """floor(16 log2(1 + x)) = n means 2**n <= (1 + x)**16 < 2**(n + 1)."""
@@ -155,7 +154,7 @@ def test_discontinuity_by_hand() -> None:
     assert discontinuity(motion).tolist() == [[0, 7, 7], [0, 0, 7]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 3),
@@ -196,7 +195,7 @@ def test_features_lie_within_0_to_127(seed: int, count: int, rows: int, columns:
     assert all(part.min(initial=0) >= 0 and part.max(initial=0) <= 127 for part in seen)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3))
 def test_the_passes_of_a_chequerboard_hold_every_block_once(seed: int, rows: int, columns: int) -> None:
     grid = 2 * rows, 2 * columns

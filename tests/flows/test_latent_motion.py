@@ -75,7 +75,7 @@ def drawn(
     return frames, guesses, motions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @cases
 def test_motion_comes_back(
     seed: int, level: int, count: int, rows: int, columns: int, reach: int, guess_reach: int
@@ -89,7 +89,7 @@ def test_motion_comes_back(
     assert same_data == data
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @cases
 @example(seed=0, level=1, count=1, rows=2, columns=5, reach=FIELD_LIMIT, guess_reach=0)
 @example(seed=3, level=3, count=2, rows=5, columns=5, reach=FIELD_LIMIT, guess_reach=FIELD_LIMIT)
@@ -121,7 +121,7 @@ class Coins:
         return self._draw.integers(0, tables.shape[1], len(contexts))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 3))
 @example(1, 1, 1)
 @example(2, 2, 3)
@@ -134,7 +134,7 @@ def test_any_bits_are_motion_within_the_limit(seed: int, level: int, count: int)
         assert motion.split.any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=200), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
 def test_any_bytes_are_some_motion(data: bytes, level: int, count: int, rows: int, columns: int) -> None:
     frames = batch(level, count)
@@ -189,7 +189,6 @@ def test_expected_motion_is_taken_from_either_side() -> None:
     assert not expected(CodedFrame(3, 3, 2, 4), strangers, (2, 2)).any()
 
 
-@settings(deadline=None)
 @given(st.integers(-FIELD_LIMIT, FIELD_LIMIT), st.integers(2, 64), st.data())
 def test_expected_motion_is_rounded_and_stays_in_range(motion: int, length: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(1, length - 1))

@@ -100,7 +100,7 @@ def scene(kind: str, count: int, seed: int) -> torch.Tensor:
     return torch.stack([torch.full((3, 48, 64), 255 * (i % 2), dtype=torch.uint8) for i in range(count)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(kinds, st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=3), st.floats(0.01, 2))
 def test_every_plan_is_valid_and_has_all_frames(scenes: list[tuple[str, int, int]], step: float) -> None:
     frames = torch.cat([scene(*one) for one in scenes])

@@ -24,7 +24,7 @@ def attempt(size_bytes: int, error: float = 1.0, picture: torch.Tensor = NOTHING
     return Attempt(plan, [bytes(size_bytes)], picture.half(), NOTHING.half(), levels, [error])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     first=st.integers(0, 100),
     least=st.integers(400, 20_000),
@@ -50,7 +50,7 @@ def test_a_size_is_kept_below_and_nearly_used(first: int, least: int, slope: flo
     assert quality == 100 or sizes[quality] + around > 0.98 * goal or sizes[quality + 1] + around > goal
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=st.integers(0, 100), target_db=st.floats(22, 50), slope=st.floats(0.1, 0.4))
 def test_a_psnr_is_kept_above_and_hardly_passed(first: int, target_db: float, slope: float) -> None:
     truth = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -68,7 +68,7 @@ def test_a_psnr_is_kept_above_and_hardly_passed(first: int, target_db: float, sl
         assert quality == 100
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(quality=st.integers(1, 100), least=st.integers(3000, 5000), slope=st.floats(0.02, 0.05))
 def test_no_section_is_larger_than_the_raw_video(quality: int, least: int, slope: float) -> None:
     raw_bytes, said = 8000, []
@@ -105,7 +105,7 @@ def test_what_no_quality_meets_comes_as_near_as_it_can() -> None:
     assert choose(lambda quality: attempt(5000 + quality), 60, context(target_bytes=1000), (16, 16), NOTHING)[0] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.sampled_from([1, 3, 4, 16]))
 def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, planned: int) -> None:
     draw = np.random.default_rng(seed)
@@ -130,7 +130,6 @@ def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, pla
     assert all(tuning not in (Tuning(), Tuning(planned)) for tuning in made)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 16), st.floats(0.3, 3))
 def test_the_more_depends_on_a_frame_the_less_its_bits_are_spared(length: int, most: int, cascade: float) -> None:
     tuning = Tuning(cascade=cascade)

@@ -62,7 +62,7 @@ def learned(model: EntropyModel) -> list[IntArray]:
 grids = st.tuples(st.integers(1, 4), st.integers(1, 4)).map(lambda g: (2 * g[0], 2 * g[1]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     level=st.integers(0, 5),
@@ -95,7 +95,7 @@ def test_what_was_chosen_comes_back(seed: int, level: int, count: int, grid: Gri
 
 
 @pytest.mark.parametrize("level", [0, 1, 4])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 3),
@@ -127,7 +127,7 @@ def test_levels_beyond_the_limit_are_clipped() -> None:
     assert np.array_equal(read(frames, data)[0].latents, coded.latents)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=300), st.integers(0, 5), st.integers(1, 2), grids)
 def test_any_bytes_are_some_latents(data: bytes, level: int, count: int, grid: Grid) -> None:
     frames = batch(np.random.default_rng(7), level, count, grid)

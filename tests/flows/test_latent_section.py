@@ -35,7 +35,6 @@ def sections(draw: st.DrawFn) -> LatentSection:
     return LatentSection(draw(st.integers(1, 300)), draw(st.integers(1, 300)), plan, tuple(messages))
 
 
-@settings(deadline=None)
 @given(sections())
 def test_a_section_comes_back(section: LatentSection) -> None:
     assert parse(section.to_bytes()) == section
@@ -49,7 +48,7 @@ def test_a_section_by_hand() -> None:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sections(), st.integers(1, 2**16))
 def test_a_mask_is_its_own_inverse_and_the_latent_is_large_enough(section: LatentSection, seed: int) -> None:
     keystream = keys(seed)(section.latent_shape)
@@ -86,7 +85,6 @@ def test_a_mask_that_is_too_small_is_refused() -> None:
 GOOD = LatentSection(17, 33, bytes([KEY, 4, KEY, 1]), (b"head", b"first", b"", b"x", b"yy"))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100), st.binary(max_size=8))
 def test_every_cut_and_every_tail_is_damage(cut: int, tail: bytes) -> None:
     data = GOOD.to_bytes()
@@ -97,7 +95,7 @@ def test_every_cut_and_every_tail_is_damage(cut: int, tail: bytes) -> None:
             parse(data + tail)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: GOOD.to_bytes()[:10] + tail))
 def test_any_bytes_are_a_section_or_damage(data: bytes) -> None:
     try:

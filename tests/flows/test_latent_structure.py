@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuralcipher.flows.latent.structure import (
@@ -24,7 +24,6 @@ KEY = 0x81
 plans = st.lists(st.just(KEY) | st.integers(1, MAX_GROUP), max_size=12).map(lambda rest: bytes([KEY, *rest]))
 
 
-@settings(deadline=None)
 @given(plans)
 @example(bytes([KEY, 64, 64, KEY, 1, 64]))
 def test_every_frame_is_coded_once_and_after_its_references(plan: bytes) -> None:
@@ -61,7 +60,6 @@ def test_every_frame_is_coded_once_and_after_its_references(plan: bytes) -> None
     assert sorted(done) == list(range(count_frames(plan)))
 
 
-@settings(deadline=None)
 @given(plans)
 def test_frames_between_anchors_are_predicted_from_the_nearest(plan: bytes) -> None:
     """Of all that were coded in earlier batches, nothing lies between a frame and its references."""
@@ -94,7 +92,6 @@ def test_the_longest_group_uses_every_level() -> None:
     assert [batch[0].level for batch in group.batches] == [1, 2, 3, 4, 5, 5, 5]
 
 
-@settings(deadline=None)
 @given(plans)
 def test_bytes_are_lengths_and_keys(plan: bytes) -> None:
     found = groups(plan)
@@ -107,7 +104,6 @@ def written_out(data: bytes) -> bool:
     return len(data) > 0 and data[0] == 129 and set(data) <= allowed
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=6) | plans)
 def test_what_is_valid(data: bytes) -> None:
     assert is_valid(data) == written_out(data)

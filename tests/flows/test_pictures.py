@@ -37,7 +37,7 @@ def test_a_picture_of_another_size_is_refused_before_its_pixels_exist() -> None:
     assert peak < 1 << 20
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_pictures_never_crash(data: st.DataObject) -> None:
     picture = noise(1, 6, 6)[0] if data.draw(st.booleans()) else texture(24, 24, 2)
@@ -51,7 +51,7 @@ def test_damaged_pictures_never_crash(data: st.DataObject) -> None:
         pass
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1), st.binary(max_size=100))
 def test_bytes_that_are_no_picture_are_refused(kind: int, content: bytes) -> None:
     data = struct.pack("<BI", kind, len(content)) + content

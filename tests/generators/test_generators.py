@@ -53,7 +53,7 @@ def test_threads_do_not_matter(generator):
     assert len(digests) == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), batch=st.integers(1, 17))
 def test_a_batch_is_many_singles(generator, seed, batch):
     z = torch.stack([latent((4, 16, 16), seed + i) for i in range(batch)])
@@ -71,7 +71,7 @@ def test_stored_and_read_again(generator):
     assert torch.equal(copy.next_latent(z), generator.next_latent(z))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=80))
 def test_other_bytes_are_refused_or_read(generator, data):
     with contextlib.suppress(NeuralCipherError):

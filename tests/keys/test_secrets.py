@@ -198,7 +198,7 @@ def test_argon2_defaults_are_those_of_the_rfc() -> None:
     assert Argon2Parameters(16, 2**20, 16).t == 16
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(secret=st.binary(min_size=32, max_size=32), text=st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_slot_opens_with_its_credential_alone(secret: bytes, text: str) -> None:
     bundle_key = BundleKey(secret)

@@ -196,7 +196,7 @@ def test_a_miss_is_more_than_a_byte_or_a_tenth_of_a_decibel():
     sound_bytes=st.sampled_from([0, 1, 300, 70_000]),
     bare=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_segments_that_use_their_shares_fill_the_file_to_the_size(lengths, room, sound_bytes, bare):
     key = Key.generate()
     metadata = {"tool": "x" * 20}
