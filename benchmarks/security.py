@@ -21,13 +21,12 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
 
-from neuralcipher.attacks.report.html import page
-from neuralcipher.attacks.report.record import record
-
 import neuralcipher
 from neuralcipher.attacks.base import Verdict
 from neuralcipher.attacks.engine import Report, run_suite
 from neuralcipher.attacks.planted import GENERATORS, PREFIX
+from neuralcipher.attacks.report.html import page
+from neuralcipher.attacks.report.record import record
 from neuralcipher.attacks.resume import Journal
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.targets import BundleTarget, GeneratorTarget, PackedCredential, Target
