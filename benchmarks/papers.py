@@ -33,6 +33,7 @@ EXPERIMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "second-paper": papers_figures.second_paper,
     "epochs": papers_claims.epochs,
     "curriculum": papers_claims.curriculum_and_key_frames,
+    "drift": papers_claims.drift,
     "dilation": papers_claims.dilation,
     "two-layers": papers_claims.two_networks_of_32,
     "precision": papers_claims.precision,

@@ -59,6 +59,14 @@ def curriculum_and_key_frames(bench: Bench) -> list[Row]:
     return rows
 
 
+def drift(bench: Bench) -> list[Row]:
+    """Trained on true frames alone (subsequences of length 1): recall drifts, and key-frames have something to stop."""
+    frames = bench.clip("breakdance", SMALL, 3 * bench.frames)
+    made = bench.fit("recurrent", frames, 1.2, nconv=32, curriculum_to=1)
+    where = f"breakdance, {len(frames)} frames of 64x48, trained one step ahead"
+    return [_row("curriculum", where, "recall fails", made), _key_frames(where, made)]
+
+
 def _key_frames(where: str, made: Fitted) -> Row:
     started = time.process_time()
     parsed = RecurrentSection.parse(made.section)
