@@ -39,6 +39,7 @@ EXPERIMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "precision": papers_claims.precision,
     "ratios": papers_claims.ratios,
     "beyond": papers_claims.beyond_the_end,
+    "beyond-small": papers_claims.beyond_in_small,
     "figure-3-half": papers_figures.figure_3_half,
     "own-key": papers_claims.own_key,
 }
