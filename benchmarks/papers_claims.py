@@ -202,7 +202,7 @@ def _beyond(bench: Bench, cases: Sequence[tuple[str, tuple[int, int], float]], s
         ours = (
             f"{np.mean(db['recall']):.1f} dB against what follows (last frame {np.mean(db['last frame']):.1f}, mean "
             f"{np.mean(db['mean frame']):.1f}); {np.mean(db['nearest true frame']):.1f} dB from the nearest true frame "
-            f"(mean {db['nearest to the mean frame'][0]:.1f}); {motion:.2f} of the true motion, {inside:.2f} before the end"
+            f"(mean {db['nearest to the mean frame'][0]:.1f}); {motion:.2f} of the true motion, {inside:.2f} inside"
         )
         what = f"{name}, {count} frames of {size[0]}x{size[1]} grey, d = 2, then {count} more; {psnr:.1f} dB inside"
         details = {**made.summary(), "db": db, "motion": motion, "motion_late": _motion(goes_on[count // 2 :])}
