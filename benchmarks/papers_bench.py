@@ -56,7 +56,7 @@ class Row:
 class Fitted:
     """A fitted flow and what it shows. stored: frames at the start that are kept as pictures, and measured nowhere.
 
-    curve: (step, PSNR of the training loss). seconds: of the processor.
+    epochs: of the first network. curve: (step, PSNR of the training loss). seconds: of the processor.
     """
 
     section: bytes
@@ -121,29 +121,42 @@ class Bench:
         share: float = 1.0,
         *,
         steps: int | None = None,
+        timed: bool = False,
         keystream: Callable[[Shape], Keystream] | None = None,
         **options: int,
     ) -> Fitted:
-        """Fit a flow for `share` of the budget, in steps that are worth so many processor seconds."""
+        """Fit a flow for `share` of the budget, in steps that are worth so many processor seconds.
+
+        timed: by the clock instead, which gives every network the same seconds and not the same steps.
+        """
         video = to_tensor(frames)
         make = keystream or (lambda shape: Keystream(control_generator(shape), z0_of(KEY, shape)))
         steps = steps or self.steps
-        if steps is None:
+        timed = timed and steps is None
+        if steps is None and not timed:
             steps = affordable(flow, video, make, options, share * self.budget)
         curve: list[tuple[int, float]] = []
+        made_by: list[int] = []  # steps of each network
 
         def progress(report: FitProgress) -> None:
-            if report.step == 1 or report.step % max(10, steps // 12) < 10:
+            if report.step == 1:
+                made_by.append(1)
+            made_by[-1] = report.step
+            if report.step == 1 or report.step % max(10, (steps or 1000) // 12) < 10:
                 curve.append((report.step, report.psnr_db))
 
         kind = flows.find(flow)
         started = time.process_time()
-        section = kind(kind.config_type(steps=steps, **options)).fit(video, make, FitContext(0.0, 0, CPU, progress))
+        section = kind(kind.config_type(steps=steps, **options)).fit(
+            video, make, FitContext(share * self.budget if timed else 0.0, 0, CPU, progress)
+        )
         seconds = time.process_time() - started
         stream = make(kind.latent_shape(section))
         shown = [frame.permute(1, 2, 0).numpy() for frame in kind.render(section, stream, CPU)]
         seen = {"recurrent": 8, "mlp": 8, "lstm": len(frames), "autoencoder": 1}[flow]
-        each = steps / (1 + options.get("stages", 0) if flow == "recurrent" else options.get("stages", 1))
+        networks = 1 + options.get("stages", 0) if flow == "recurrent" else options.get("stages", 1)
+        each = made_by[0] if timed else steps / networks
+        steps = sum(made_by) if steps is None else steps
         epochs = each * options.get("batch", seen) / len(frames)
         stored = {"recurrent": options.get("dilation", 1), "lstm": options.get("past", 2)}.get(flow, 0)
         return Fitted(section, frames, shown, steps, seconds, epochs, kind.parameters(section), stored, tuple(curve))

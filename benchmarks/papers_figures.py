@@ -90,7 +90,7 @@ def figure_3_half(bench: Bench) -> list[Row]:
 
 def _upscaler(bench: Bench, size: tuple[int, int], share: float, sheet: str) -> list[Row]:
     frames = bench.clip("parkour", size)
-    made = bench.fit("recurrent", frames, share, nconv=32, stages=1)
+    made = bench.fit("recurrent", frames, share, timed=True, nconv=32, stages=1)
     base = base_frames(made.section, len(frames))
     before, after = similarity_by_frame(frames, base), similarity_by_frame(frames, made.shown)
     numbers = three(len(frames))
