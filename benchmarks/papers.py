@@ -30,6 +30,7 @@ EXPERIMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "figure-3": papers_figures.figure_3,
     "figure-4": papers_figures.figure_4,
     "figures-5-6": papers_figures.figures_5_and_6,
+    "carried": papers_figures.carried_clip,
     "second-paper": papers_figures.second_paper,
     "epochs": papers_claims.epochs,
     "curriculum": papers_claims.curriculum_and_key_frames,

@@ -16,6 +16,7 @@ from clips import Frames, Picture, load_frames, parse_clip
 from PIL import Image
 from torch import Tensor
 
+import neuralcipher
 from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.subjects import z0_of
 from neuralcipher.cli.sheets import contact_sheet
@@ -31,6 +32,7 @@ from neuralcipher.video.quality import compare
 
 CPU = torch.device("cpu")
 KEY = bytes(range(32))
+CARRIED = "carried clip"
 _LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 _SHEET_SIDE = 107  # pixels that a picture of a sheet is wide at most
 _SHEET_COLOURS = 48
@@ -105,6 +107,8 @@ class Bench:
 
     def clip(self, name: str, size: tuple[int, int], count: int | None = None) -> Frames:
         """The first frames of a clip; KTH in grey, as the paper has it."""
+        if name == CARRIED:
+            return load_frames(parse_clip(f"{neuralcipher.demo_clip()}:{size[0]}x{size[1]}:{count or self.frames}"))
         source = self.davis / DAVIS[name] if name in DAVIS else self.kth / KTH[name]
         count = self.frames if count is None else count
         frames = load_frames(parse_clip(f"{source}:{size[0]}x{size[1]}:{count}"))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from clips import Frames, Picture
 from papers_bench import (
+    CARRIED,
     CPU,
     KEY,
     Bench,
@@ -80,16 +81,16 @@ def figure_2(bench: Bench) -> list[Row]:
 
 def figure_3(bench: Bench) -> list[Row]:
     """Parkour at 120p with one network that repairs (eq. 3)."""
-    return _upscaler(bench, WHOLE, 2.0, "figure-3")
+    return _upscaler(bench, "parkour", WHOLE, 2.0, "figure-3")
 
 
 def figure_3_half(bench: Bench) -> list[Row]:
     """The same at half the size, where the budget goes further."""
-    return _upscaler(bench, HALF, 3.0, "figure-3-half")
+    return _upscaler(bench, "parkour", HALF, 3.0, "figure-3-half")
 
 
-def _upscaler(bench: Bench, size: tuple[int, int], share: float, sheet: str) -> list[Row]:
-    frames = bench.clip("parkour", size)
+def _upscaler(bench: Bench, name: str, size: tuple[int, int], share: float, sheet: str) -> list[Row]:
+    frames = bench.clip(name, size)
     made = bench.fit("recurrent", frames, share, timed=True, nconv=32, stages=1)
     base = base_frames(made.section, len(frames))
     before, after = similarity_by_frame(frames, base), similarity_by_frame(frames, made.shown)
@@ -105,7 +106,7 @@ def _upscaler(bench: Bench, size: tuple[int, int], share: float, sheet: str) -> 
     base_db = psnr_by_frame(frames, base)
     found = _row(
         "3",
-        f"parkour, {len(frames)} frames of {size[0]}x{size[1]}, 32 filters and 32 to repair",
+        f"{name}, {len(frames)} frames of {size[0]}x{size[1]}, 32 filters and 32 to repair",
         "frames 35, 52, 86: .92 .87 .84 before, .96 .94 .93 after",
         made,
         before=before,
@@ -154,37 +155,50 @@ def figure_4(bench: Bench) -> list[Row]:
 
 def figures_5_and_6(bench: Bench) -> list[Row]:
     """Breakdance at 120p from noise through two stages (eq. 5), then the same F with an imposter's key."""
-    frames = bench.clip("breakdance", WHOLE)
-    shape: Shape = (3, 120, 216)
+    return [*_flow(bench, "breakdance", WHOLE, 3.0, ""), _imposter_attack(bench)]
+
+
+def carried_clip(bench: Bench) -> list[Row]:
+    """Figs. 3, 5 and 6 on the clip that the project carries, whose pictures may be shown."""
+    return [
+        *_upscaler(bench, CARRIED, HALF, 1.6, "carried-3"),
+        *_flow(bench, CARRIED, HALF, 1.6, "carried-"),
+    ]
+
+
+def _flow(bench: Bench, name: str, size: tuple[int, int], share: float, prefix: str) -> list[Row]:
+    frames = bench.clip(name, size)
+    width, height = size
+    shape: Shape = (3, -(-height // 4) * 4, -(-width // 4) * 4)
     config = AutoencoderConfig(length=16, steps=10)
     started = time.process_time()
     g = AutoencoderGenerator.create(shape, seed=SEED, z0=z0_of(KEY, shape), progress=_quiet, config=config)
     spent = time.process_time() - started
     stream = Keystream(g, z0_of(KEY, shape))
-    made = bench.fit("autoencoder", frames, 3.0, keystream=lambda _: stream, nconv=32, stages=2)
+    made = bench.fit("autoencoder", frames, share, keystream=lambda _: stream, nconv=32, stages=2)
     numbers = three(len(frames))
     z = torch.stack([stream.latent(i + 1) for i in range(len(frames))])
     stages = autoencoder._parse(made.section)[3]
-    first = [_picture(x)[:120, :213] for x in autoencoder._apply(stages[0], z, CPU)]
+    first = [_picture(x)[:height, :width] for x in autoencoder._apply(stages[0], z, CPU)]
     after_1, after_2 = similarity_by_frame(frames, first), similarity_by_frame(frames, made.shown)
     bench.sheet(
-        "figure-5",
+        f"{prefix or 'figure-'}5",
         [
-            ("(A) z", [_picture(z[i])[:120, :213] for i in numbers]),
+            ("(A) z", [_picture(z[i])[:height, :width] for i in numbers]),
             (f"(B) f1(z): {_values(after_1, numbers)}", [first[i] for i in numbers]),
             (f"(C) f2(f1(z)): {_values(after_2, numbers)}", [made.shown[i] for i in numbers]),
             ("(D) truth", [frames[i] for i in numbers]),
         ],
     )
-    what = f"breakdance, {len(frames)} frames of 213x120, g of 8 filters ({config.steps} steps), M = 2 of 32"
+    what = f"{name}, {len(frames)} frames of {width}x{height}, g of 8 filters ({config.steps} steps), M = 2 of 32"
     row = _row("5", what, "g 10,000 epochs, f1 and f2 30,000 each; no figure given", made, first=after_1, g_s=spent)
     text = f"{_values(after_1, numbers)} after f1, {_values(after_2, numbers)} after f2; "
     row = _with(row, ours=text + row.ours)
     pair = PairSubject("figure 6", g, AutoencoderFlow, made.section, to_tensor(frames), KEY, z0_of(KEY, shape))
-    return [row, _imposter(bench, pair, frames, numbers), _imposter_attack(bench)]
+    return [row, _imposter(bench, pair, numbers, f"{prefix or 'figure-'}6")]
 
 
-def _imposter(bench: Bench, pair: PairSubject, frames: Frames, numbers: list[int]) -> Row:
+def _imposter(bench: Bench, pair: PairSubject, numbers: list[int], sheet: str) -> Row:
     started = time.process_time()
     run = Run(Settings(), "imposter-key")
     starts = [pair.z0, *imposters(pair, run, "imposter", 3)]
@@ -194,7 +208,7 @@ def _imposter(bench: Bench, pair: PairSubject, frames: Frames, numbers: list[int
     mean = np.broadcast_to(np.rint(truth.mean(axis=0)).astype(np.uint8), truth.shape)
     values_of_mean = {name: compare(mean, truth) for name, (_, compare) in MEASURES.items()}
     bench.sheet(
-        "figure-6",
+        sheet,
         [
             ("the right key", [seen[0][i].transpose(1, 2, 0) for i in numbers]),
             ("an imposter key", [seen[1][i].transpose(1, 2, 0) for i in numbers]),
