@@ -194,7 +194,7 @@ def _flow(bench: Bench, name: str, size: tuple[int, int], share: float, prefix: 
     row = _row("5", what, "g 10,000 epochs, f1 and f2 30,000 each; no figure given", made, first=after_1, g_s=spent)
     text = f"{_values(after_1, numbers)} after f1, {_values(after_2, numbers)} after f2; "
     row = _with(row, ours=text + row.ours)
-    pair = PairSubject("figure 6", g, AutoencoderFlow, made.section, to_tensor(frames), KEY, z0_of(KEY, shape))
+    pair = PairSubject(name, g, AutoencoderFlow, made.section, to_tensor(frames), KEY, z0_of(KEY, shape))
     return [row, _imposter(bench, pair, numbers, f"{prefix or 'figure-'}6")]
 
 
@@ -221,7 +221,7 @@ def _imposter(bench: Bench, pair: PairSubject, numbers: list[int], sheet: str) -
         f"the mean frame {values_of_mean['PSNR']:.1f} dB, {values_of_mean['similarity']:.2f}"
     )
     details = {"values": values, "mean_frame": values_of_mean}
-    what = "the F of Fig. 5 with 3 imposter keys"
+    what = f"{pair.name}, the F of Fig. 5 with 3 imposter keys"
     return Row("6", what, "incoherent states", ours, time.process_time() - started, details=details)
 
 
