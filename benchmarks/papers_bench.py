@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 import neuralcipher
-from neuralcipher.attacks.planted import control_generator
 from neuralcipher.attacks.subjects import z0_of
 from neuralcipher.cli.sheets import contact_sheet
 from neuralcipher.flows import base as flows
@@ -26,6 +25,7 @@ from neuralcipher.flows.pictures import without_colour
 from neuralcipher.flows.recurrent.recall import recall
 from neuralcipher.flows.recurrent.section import RecurrentSection
 from neuralcipher.generators.base import Keystream, Shape
+from neuralcipher.generators.chacha20 import ChaCha20Generator
 from neuralcipher.pipeline.comparing import _at_psnr
 from neuralcipher.video import classical
 from neuralcipher.video.quality import compare
@@ -134,7 +134,7 @@ class Bench:
         timed: by the clock instead, which gives every network the same seconds and not the same steps.
         """
         video = to_tensor(frames)
-        make = keystream or (lambda shape: Keystream(control_generator(shape), z0_of(KEY, shape)))
+        make = keystream or (lambda shape: Keystream(ChaCha20Generator(shape, bytes(32)), z0_of(KEY, shape)))
         steps = steps or self.steps
         timed = timed and steps is None
         if steps is None and not timed:

@@ -22,7 +22,7 @@ from papers_bench import (
     to_tensor,
 )
 
-from neuralcipher.attacks.confirmation import KeyConfirmation
+from neuralcipher.attacks.base import find as find_attack
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.targets import GeneratorTarget
 from neuralcipher.flows.algorithm1 import algorithm1_shapes
@@ -225,8 +225,8 @@ def own_key(bench: Bench) -> list[Row]:
         started = time.process_time()
         options = {"train_on_key": 1, "length": length, "steps": steps, "remedies": int(remedies)}
         target = GeneratorTarget("autoencoder", (3, 16, 16), options)
-        run = Run(Settings(), "key-confirmation")
-        found = KeyConfirmation().measure(target.subject(KeyConfirmation.info.needs, Settings()), run)
+        attack, run = find_attack("key-confirmation"), Run(Settings(), "key-confirmation")
+        found = attack().measure(target.subject(attack.info.needs, Settings()), run)
         name = "with the remedies" if remedies else "as printed"
         what = f"g {name} trained on z0, 3x16x16, N = {length}, {steps} steps, {found.samples} keys"
         ours = f"p = {found.p_value:.2g}; {found.note}"

@@ -25,11 +25,9 @@ from papers_bench import (
     to_tensor,
 )
 
-from neuralcipher.attacks.cycles import Cycles
+from neuralcipher.attacks.base import find as find_attack
 from neuralcipher.attacks.figures import Matrix
-from neuralcipher.attacks.imposter import MEASURES, ImposterKey
 from neuralcipher.attacks.scenery import other_videos
-from neuralcipher.attacks.seen import imposters
 from neuralcipher.attacks.session import Run, Settings
 from neuralcipher.attacks.subjects import GeneratorSubject, PairSubject, Recipe, z0_of
 from neuralcipher.flows import autoencoder
@@ -37,6 +35,7 @@ from neuralcipher.flows.autoencoder import AutoencoderFlow
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
 from neuralcipher.generators.base import Generator, Keystream, Shape
 from neuralcipher.generators.checks import noncyclic
+from neuralcipher.video.quality import compare
 
 WHOLE = (213, 120)
 SQUARE = (128, 128)
@@ -129,7 +128,9 @@ def figure_4(bench: Bench) -> list[Row]:
             config = AutoencoderConfig(length=length, steps=steps, remedies=remedies)
             g = AutoencoderGenerator.train(shape, seed=SEED, z0=z0_of(KEY, shape), progress=_quiet, config=config)
             spent = time.process_time() - started
-            found = Cycles().measure(GeneratorSubject("algorithm 2", g), Run(Settings(), "cycles", seconds=10))
+            found = find_attack("cycles")().measure(
+                GeneratorSubject("algorithm 2", g), Run(Settings(), "cycles", seconds=10)
+            )
             matrix = next(figure for figure in found.figures if isinstance(figure, Matrix))
             drawn.append(_grey_matrix(matrix))
             check = noncyclic(g, z0_of(KEY, shape), 200)
@@ -201,12 +202,16 @@ def _flow(bench: Bench, name: str, size: tuple[int, int], share: float, prefix: 
 def _imposter(bench: Bench, pair: PairSubject, numbers: list[int], sheet: str) -> Row:
     started = time.process_time()
     run = Run(Settings(), "imposter-key")
-    starts = [pair.z0, *imposters(pair, run, "imposter", 3)]
+    starts = [pair.z0, *pair.starts([run.key_bytes("imposter", i) for i in range(3)])]
     seen = [pair.show(z0).numpy() for z0 in starts]
     truth = pair.frames.numpy()
-    values = {name: [compare(one, truth) for one in seen] for name, (_, compare) in MEASURES.items()}
     mean = np.broadcast_to(np.rint(truth.mean(axis=0)).astype(np.uint8), truth.shape)
-    values_of_mean = {name: compare(mean, truth) for name, (_, compare) in MEASURES.items()}
+    values: dict[str, list[float]] = {"PSNR": [], "similarity": []}
+    for one in [*seen, mean]:
+        quality = compare(truth.transpose(0, 2, 3, 1), one.transpose(0, 2, 3, 1))
+        values["PSNR"].append(quality.psnr_db)
+        values["similarity"].append(quality.ms_ssim)
+    values_of_mean = {name: each.pop() for name, each in values.items()}
     bench.sheet(
         sheet,
         [
@@ -236,7 +241,7 @@ def _imposter_attack(bench: Bench) -> Row:
 
     recipe = Recipe(AutoencoderFlow, make_generator, autoencoder.AutoencoderConfig(nconv=16, steps=300))
     pair = recipe.seal("small", frames, KEY, other_videos(frames))
-    found = ImposterKey().measure(pair, Run(Settings(), "imposter-key"))
+    found = find_attack("imposter-key")().measure(pair, Run(Settings(), "imposter-key"))
     return Row(
         "6",
         "attack imposter-key, breakdance, 6 frames of 64x48, 300 steps",
