@@ -1,6 +1,7 @@
 """Set before torch is loaded: waiting threads sleep, so that tests do not crawl on busy cores."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -9,3 +10,7 @@ from hypothesis import settings
 # How long an example takes says something about the machine, not about the law.
 settings.register_profile("neuralcipher", deadline=None, print_blob=True)
 settings.load_profile("neuralcipher")
+
+# Shells start background jobs with ^C ignored, and the commands under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

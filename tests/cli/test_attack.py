@@ -132,7 +132,7 @@ def test_stopping_keeps_what_was_finished_and_resuming_goes_on(work):
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and not any(f.read_bytes().count(b"\n") for f in folder.glob("*.jsonl")):
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)  # taken as ^C, which shells let background work ignore
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     assert "Traceback" not in err
