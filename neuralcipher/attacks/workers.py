@@ -49,7 +49,9 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
     ) -> Iterator[Row]:
         context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
         if hasattr(os, "fork"):
-            context.set_forkserver_preload(["neuralcipher.attacks.engine"])
+            # What every worker would import again, at several seconds each.
+            modules = {"neuralcipher.attacks.engine", *(kind.__module__ for kind in kinds)}
+            context.set_forkserver_preload(sorted(modules))
         waiting = sorted(kinds, key=lambda kind: -kind.info.weight)  # the long ones first, so that none is left over
         running: dict[Connection, _Worker] = {}
         try:
