@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neuralcipher.attacks.base import NotApplicable
 from neuralcipher.flows.base import FitContext, Flow
 from neuralcipher.generators.base import Generator, Keystream, Shape
 from neuralcipher.keys import Credential, Key, segment_seed, start_latent
@@ -108,6 +109,29 @@ class BundleSubject:
 
 
 Subject = GeneratorSubject | PairSubject | BundleSubject
+
+
+def generator_of(subject: Subject) -> GeneratorSubject:
+    """The g of a subject. Raises NotApplicable for one that has none at hand."""
+    if isinstance(subject, GeneratorSubject):
+        return subject
+    if isinstance(subject, PairSubject):
+        return subject.as_generator()
+    raise NotApplicable("this attack works on a generator, and a bundle file shows no generator to a stranger")
+
+
+def pair_of(subject: Subject) -> PairSubject:
+    """The subject as a pair. Raises NotApplicable for anything else."""
+    if not isinstance(subject, PairSubject):
+        raise NotApplicable("this attack needs a pair <g, F> with its video")
+    return subject
+
+
+def bundle_of(subject: Subject) -> BundleSubject:
+    """The subject as a bundle. Raises NotApplicable if it is none."""
+    if not isinstance(subject, BundleSubject):
+        raise NotApplicable("there is no bundle file to attack")
+    return subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neuralcipher.attacks.generators.byte_nulls import weak
 from neuralcipher.attacks.planted.generators import control_generator
+from neuralcipher.attacks.planted.subjects import weak
 from neuralcipher.attacks.subjects import GeneratorSubject
 from neuralcipher.generators.base import Shape
 from neuralcipher.generators.feistel import FeistelConfig, FeistelGenerator

@@ -13,12 +13,11 @@ from neuralcipher.attacks.generators.byte_nulls import (
     affordable,
     bytes_to_see,
     few_changed,
-    generator_of,
     nearness,
     uneven_counts,
-    weak,
 )
-from neuralcipher.attacks.subjects import BundleSubject
+from neuralcipher.attacks.planted.subjects import weak
+from neuralcipher.attacks.subjects import BundleSubject, generator_of
 from neuralcipher.errors import UsageError
 
 

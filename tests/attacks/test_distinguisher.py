@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neuralcipher.attacks.base import NotApplicable, Verdict
-from neuralcipher.attacks.generators.distinguisher import NearKeyPairs, RealOrRandom, generator_subject
+from neuralcipher.attacks.generators.distinguisher import NearKeyPairs, RealOrRandom
 from neuralcipher.attacks.generators.learners import (
     LAGS,
     Examples,
@@ -22,7 +22,7 @@ from neuralcipher.attacks.generators.learners import (
     statistics_of,
 )
 from neuralcipher.attacks.planted.generators import weak_generator
-from neuralcipher.attacks.subjects import BundleSubject
+from neuralcipher.attacks.subjects import BundleSubject, generator_of
 
 
 @pytest.mark.parametrize("name", ["lcg32", "feistel-1"])
@@ -60,7 +60,7 @@ def test_a_run_without_time_is_not_decidable() -> None:
 
 def test_only_generators_are_attacked() -> None:
     with pytest.raises(NotApplicable, match="works on a generator"):
-        generator_subject(BundleSubject.__new__(BundleSubject))
+        generator_of(BundleSubject.__new__(BundleSubject))
 
 
 def pairs(seed: int, count: int, shift: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

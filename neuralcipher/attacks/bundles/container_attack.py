@@ -14,12 +14,12 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
+from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.bundles.alterations import FAMILIES, Alteration, Plan, PublicFile, alterations, flip_places
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import highest_rate
-from neuralcipher.attacks.subjects import BundleSubject, Subject
+from neuralcipher.attacks.subjects import BundleSubject, Subject, bundle_of
 from neuralcipher.container import SUITE_BARE, SUITE_SEALED, BundleReader, BundleWriter, add_slot, copy_with_slots
 from neuralcipher.container.format import Source
 from neuralcipher.errors import NeuralCipherError, PayloadDamagedError, UsageError
@@ -88,7 +88,7 @@ class ContainerAttack:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         """A small bare bundle, and a small file of one AEAD message."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         draw, key = run.draw("controls"), Key(run.key_bytes("controls", 0))
         bare = small_bundle(bundle.scratch / "container-control-bare.ncv", SUITE_BARE, key, draw, (100, 50))
         plain = draw.bytes(run.pick(quick=200, full=2000))
@@ -102,7 +102,7 @@ class ContainerAttack:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """Count what gets through."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         attacked, key, copied = attackable(bundle, run)
         siblings = _siblings(attacked, bundle.suite, key, bundle.scratch, run)
         exhaustive = run.pick(quick=400, full=EXHAUSTIVE_BYTES)
@@ -125,13 +125,6 @@ class ContainerAttack:
                     break
         exhausted = flip_places(attacked, plan, run.draw("altered"))[1]
         return _measurement(bundle, attacked, tally, confirmed, exhausted, stopped, copied, key, run)
-
-
-def as_bundle(subject: Subject) -> BundleSubject:
-    """The subject as a bundle. Raises NotApplicable if it is none."""
-    if not isinstance(subject, BundleSubject):
-        raise NotApplicable("there is no bundle file to attack")
-    return subject
 
 
 def attackable(bundle: BundleSubject, run: Run) -> tuple[PublicFile, Key, bool]:

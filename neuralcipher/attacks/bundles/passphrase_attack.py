@@ -12,10 +12,9 @@ import numpy as np
 from scipy import stats
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
-from neuralcipher.attacks.bundles.container_attack import as_bundle
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import BundleSubject, Subject
+from neuralcipher.attacks.subjects import BundleSubject, Subject, bundle_of
 from neuralcipher.container import SUITE_BARE, BundleReader, BundleWriter
 from neuralcipher.keys import (
     Argon2Parameters,
@@ -118,14 +117,14 @@ class PassphraseAttack:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         """Two small bundles that differ in the parameters of their passphrase slot."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         _applicable(bundle)
         weak = _bundle_with(bundle, FLOOR, "floor", run)
         return weak, _bundle_with(bundle, STANDARD, "standard", run)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """Time guesses at every kind of passphrase slot and take the cheapest."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         _applicable(bundle)
         slots, stored = _slots(bundle, run)
         speeds, stopped = [], False

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, NotApplicable, ThreatModel, register
-from neuralcipher.attacks.bundles.container_attack import as_bundle, attackable
+from neuralcipher.attacks.bundles.container_attack import attackable
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_two_sided, clopper_pearson, smallest_visible
-from neuralcipher.attacks.subjects import BundleSubject, Subject
+from neuralcipher.attacks.subjects import BundleSubject, Subject, bundle_of
 from neuralcipher.container import SUITE_BARE, SUITE_SEALED, BundleReader
 from neuralcipher.container.format import MAC_BYTES, SealedHeader, Source, header_mac, parse
 from neuralcipher.errors import NeuralCipherError
@@ -112,7 +112,7 @@ class TimingAttack:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         """The target's own bundle behind two planted comparisons."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         if bundle.suite == SUITE_BARE:
             raise NotApplicable("a bare bundle compares nothing with a secret: every key opens it")
         key, path = _opened_by_key_file(bundle, run)
@@ -124,7 +124,7 @@ class TimingAttack:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """Time pairs of guesses at each lock."""
-        bundle = as_bundle(subject)
+        bundle = bundle_of(subject)
         if bundle.suite == SUITE_BARE:
             raise NotApplicable("a bare bundle compares nothing with a secret: every key opens it")
         locks = _locks(bundle, run)

@@ -15,19 +15,12 @@ from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Figure, Lines, Matrix
-from neuralcipher.attacks.generators.byte_nulls import (
-    IDEAL_CHANGED,
-    affordable,
-    bytes_to_see,
-    few_changed,
-    generator_of,
-    weak,
-)
-from neuralcipher.attacks.planted.generators import control_generator
+from neuralcipher.attacks.generators.byte_nulls import IDEAL_CHANGED, affordable, bytes_to_see, few_changed
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_above, binomial_two_sided, clopper_pearson
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 from neuralcipher.generators.base import Generator
 from neuralcipher.generators.feistel import FeistelConfig, FeistelGenerator
 
@@ -155,7 +148,7 @@ class Avalanche:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         shape = generator_of(subject).shape
-        return weak("identity", shape), GeneratorSubject("chacha20", control_generator(shape))
+        return weak("identity", shape), ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines, Matrix
-from neuralcipher.attacks.generators.byte_nulls import generator_of
 from neuralcipher.attacks.generators.sp800_22 import ALPHA, TESTS, Assessment, Outcome, assess, collect, run_suite
-from neuralcipher.attacks.planted.generators import control_generator
 from neuralcipher.attacks.planted.lcg_words import lcg_words
+from neuralcipher.attacks.planted.subjects import ideal
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 
 Bytes = NDArray[np.uint8]
 
@@ -65,7 +64,7 @@ class Battery:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         shape = generator_of(subject).shape
-        return lcg_words(shape), GeneratorSubject("chacha20", control_generator(shape))
+        return lcg_words(shape), ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from neuralcipher.attacks.base import NotApplicable
-from neuralcipher.attacks.planted.generators import weak_generator
-from neuralcipher.attacks.subjects import GeneratorSubject, PairSubject, Subject
 from neuralcipher.errors import UsageError
-from neuralcipher.generators.base import Shape
 
 IDEAL_CHANGED = 255 / 256
 """Share of bytes in which two independent uniform latents differ: the NPCR of ideal noise."""
@@ -27,21 +23,6 @@ _SQUARES = (_DIFFERENCES / 256) ** 2
 
 IDEAL_SQUARE = float(_DIFFERENCE_CHANCES @ _SQUARES)
 """Mean squared difference of two independent uniform bytes, values/256: 1/6 - 1/(6 * 65536)."""
-
-
-def generator_of(subject: Subject) -> GeneratorSubject:
-    """The g of a subject. Raises NotApplicable for one that has none at hand."""
-    if isinstance(subject, GeneratorSubject):
-        return subject
-    if isinstance(subject, PairSubject):
-        return subject.as_generator()
-    raise NotApplicable("a bundle file shows no generator to a stranger")
-
-
-def weak(name: str, shape: Shape) -> GeneratorSubject:
-    """A planted generator as a subject."""
-    generator = weak_generator(name, shape)
-    return GeneratorSubject(generator.name, generator)
 
 
 def affordable(count: int, least: int, each: int, budget: int) -> int:

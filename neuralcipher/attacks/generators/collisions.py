@@ -15,16 +15,14 @@ from scipy import stats
 
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines
-from neuralcipher.attacks.generators.distinguisher import generator_subject
-from neuralcipher.attacks.planted.generators import control_generator, weak_generator
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_above
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 from neuralcipher.generators.base import Generator
 
 Bytes = NDArray[np.uint8]
 
-CONTROL_SHAPE = (3, 16, 16)
 
 CLOSE = 8
 """Bytes that differ by so much or less are close."""
@@ -165,14 +163,10 @@ class Collisions:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        planted = weak_generator("contracting", CONTROL_SHAPE)
-        return (
-            GeneratorSubject(planted.name, planted),
-            GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
-        )
+        return weak("contracting"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         wanted = run.pick(quick=96, full=4000)
         nearest = climb_to_collision(target.generator, wanted, run.draw("climb"), run.out_of_time)
         run.progress(0.25)

@@ -11,15 +11,13 @@ from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Histogram
-from neuralcipher.attacks.generators.distinguisher import generator_subject
 from neuralcipher.attacks.planted.generators import Planted, Rows, control_generator
+from neuralcipher.attacks.planted.subjects import CONTROL_SHAPE, ideal
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject, z0_of
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of, z0_of
 from neuralcipher.generators.base import Generator, Shape
 
 FloatArray = NDArray[np.float64]
-
-CONTROL_SHAPE = (3, 16, 16)
 
 
 def statistics_of(generator: Generator, z: Tensor) -> dict[str, FloatArray]:
@@ -89,11 +87,11 @@ class KeyConfirmation:
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         return (
             marked(run.key_bytes("positive", 0), CONTROL_SHAPE),
-            GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
+            ideal(),
         )
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         once = target.made_with is not None and target.remake is None
         keys = 1 if once else run.pick(quick=20, full=100)
         others = run.pick(quick=499, full=9999) if once else run.pick(quick=7, full=31)

@@ -17,10 +17,10 @@ from torch import Tensor
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines, Matrix
 from neuralcipher.attacks.generators.avalanche import flip_bits
-from neuralcipher.attacks.generators.byte_nulls import IDEAL_SQUARE, affordable, generator_of, nearness, weak
-from neuralcipher.attacks.planted.generators import control_generator
+from neuralcipher.attacks.generators.byte_nulls import IDEAL_SQUARE, affordable, nearness
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import Subject, generator_of
 from neuralcipher.generators import checks
 
 KEYS = 4
@@ -29,8 +29,6 @@ KEYS = 4
 _POSITIONS = 8192
 _KEPT = 32
 """Steps at the start and at the end of the walk whose states are compared with each other."""
-
-_CONTROL_SHAPE = (3, 16, 16)
 
 
 def brent(step: Callable[[Tensor], Tensor], start: Tensor, limit: int) -> tuple[int, int] | None:
@@ -153,7 +151,7 @@ class Cycles:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         shape = generator_of(subject).shape
-        return weak("logistic", _CONTROL_SHAPE), GeneratorSubject("chacha20", control_generator(shape))
+        return weak("logistic"), ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

@@ -16,18 +16,15 @@ from neuralcipher.attacks.base import (
     Info,
     Measurement,
     Needs,
-    NotApplicable,
     ThreatModel,
     register,
 )
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.generators.learners import Examples, FloatArray, Learner, Linear, Net
-from neuralcipher.attacks.planted.generators import control_generator, weak_generator
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, smallest_visible
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
-
-CONTROL_SHAPE = (3, 16, 16)
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 
 VISIBLE = 0.5
 """The advantage that a run must be able to see, else its row is not decidable."""
@@ -53,13 +50,6 @@ def sizes_of(run: Run) -> Sizes:
     return run.pick(quick=Sizes(96, 192, 4, 3, 12), full=Sizes(1024, 5120, 16, 2, 24))
 
 
-def generator_subject(subject: Subject) -> GeneratorSubject:
-    """The subject itself. Raises NotApplicable unless it is a generator."""
-    if not isinstance(subject, GeneratorSubject):
-        raise NotApplicable("this attack works on a generator")
-    return subject
-
-
 @register("real-or-random")
 class RealOrRandom:
     """A learner is shown (z_1, z_2) of fresh keys, and as many pairs of uniform latents."""
@@ -81,10 +71,10 @@ class RealOrRandom:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        return _controls("autoregressive")
+        return weak("autoregressive"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
 
         def sample(label: str, start: int, labels: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
             draw = run.draw(f"random {label} {start}")
@@ -120,10 +110,10 @@ class NearKeyPairs:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        return _controls("affine")
+        return weak("affine"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         place = int(run.draw("place").integers(0, int(np.prod(target.shape))))
         bit = int(run.draw("bit").integers(0, 8))
 
@@ -137,14 +127,6 @@ class NearKeyPairs:
             return target.after(z), target.after(second)
 
         return measure_learners(target, run, sample, f"one step from keys that differ in bit {bit} of byte {place}")
-
-
-def _controls(weak: str) -> tuple[Subject, Subject]:
-    planted = weak_generator(weak, CONTROL_SHAPE)
-    return (
-        GeneratorSubject(planted.name, planted),
-        GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
-    )
 
 
 def measure_learners(target: GeneratorSubject, run: Run, sample: Sampler, what: str) -> Measurement:

@@ -8,13 +8,12 @@ from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, T
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.generators import external_tools
 from neuralcipher.attacks.generators.battery import keystreams
-from neuralcipher.attacks.generators.byte_nulls import generator_of, weak
 from neuralcipher.attacks.generators.external_tools import OutOfTime, Reading
-from neuralcipher.attacks.planted.generators import control_generator
 from neuralcipher.attacks.planted.lcg_words import lcg_words
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import Subject, generator_of
 
 KEY_BYTES = 1 << 17
 """Of the keystream of each key that goes to the programs."""
@@ -47,7 +46,7 @@ class ExternalBatteries:
         found = {tool.name for tool, _ in _tools()}
         # rngtest's blocks of 2,500 bytes are too short to show that an LCG is too even.
         positive = weak("autoregressive", shape) if found == {"rngtest"} else lcg_words(shape)
-        return positive, GeneratorSubject("chacha20", control_generator(shape))
+        return positive, ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

@@ -16,13 +16,13 @@ from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, T
 from neuralcipher.attacks.figures import Lines, Pictures
 from neuralcipher.attacks.generators import image_statistics as statistics
 from neuralcipher.attacks.generators.avalanche import flip_bits
-from neuralcipher.attacks.generators.byte_nulls import IDEAL_CHANGED, bytes_to_see, generator_of
-from neuralcipher.attacks.planted.generators import control_generator
+from neuralcipher.attacks.generators.byte_nulls import IDEAL_CHANGED, bytes_to_see
 from neuralcipher.attacks.planted.lcg_words import lcg_words
+from neuralcipher.attacks.planted.subjects import ideal
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import binomial_above
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 
 Bytes = NDArray[np.uint8]
 Statistic = statistics.Statistic
@@ -95,7 +95,7 @@ class ImageStatistics:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         shape = generator_of(subject).shape
-        return lcg_words(shape), GeneratorSubject("chacha20", control_generator(shape))
+        return lcg_words(shape), ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

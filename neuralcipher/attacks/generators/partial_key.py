@@ -11,15 +11,13 @@ from torch import Tensor
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines
-from neuralcipher.attacks.generators.distinguisher import generator_subject
-from neuralcipher.attacks.planted.generators import control_generator, weak_generator
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, smallest_visible
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 
 FloatArray = NDArray[np.float64]
 
-CONTROL_SHAPE = (3, 16, 16)
 
 BLOCKS = 8
 """Into which a start latent is cut, in (C, H, W) order."""
@@ -60,14 +58,10 @@ class PartialKey:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        planted = weak_generator("block-local", CONTROL_SHAPE)
-        return (
-            GeneratorSubject(planted.name, planted),
-            GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
-        )
+        return weak("block-local"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         keys = run.pick(quick=64, full=3000)
         found: list[FloatArray] = []
         for i in range(keys):

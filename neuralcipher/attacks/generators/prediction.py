@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Lines
 from neuralcipher.attacks.generators import gf2
-from neuralcipher.attacks.generators.distinguisher import generator_subject
-from neuralcipher.attacks.planted.generators import control_generator, weak_generator
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, smallest_visible
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 from neuralcipher.attacks.views import KnownStates, known_states
 from neuralcipher.generators.base import Shape
 
 FloatArray = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
-CONTROL_SHAPE = (3, 16, 16)
 
 WHOLE_BITS = 1024
 """States of so many bits or fewer are related as a whole over GF(2); larger ones in windows."""
@@ -162,14 +160,10 @@ class NextState:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        planted = weak_generator("autoregressive", CONTROL_SHAPE)
-        return (
-            GeneratorSubject(planted.name, planted),
-            GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
-        )
+        return weak("autoregressive"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         size_bits = 8 * int(np.prod(target.shape))
         unknowns = size_bits + 65 if size_bits <= WHOLE_BITS else 2 * WINDOW_BITS + 1
         keys = run.pick(quick=16, full=64)

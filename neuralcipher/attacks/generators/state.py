@@ -14,19 +14,16 @@ from torch import Tensor
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Histogram, Lines
 from neuralcipher.attacks.generators.descent import Descent
-from neuralcipher.attacks.generators.distinguisher import generator_subject
 from neuralcipher.attacks.generators.inverters import Inverter, climb, inverters, misfit
-from neuralcipher.attacks.planted.generators import control_generator, weak_generator
+from neuralcipher.attacks.planted.subjects import CONTROL_SHAPE, ideal, weak
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.statistics import advantage, binomial_above, highest_rate
-from neuralcipher.attacks.subjects import SALT, GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import SALT, GeneratorSubject, Subject, generator_of
 from neuralcipher.attacks.views import KnownState, known_state
 from neuralcipher.errors import UsageError
 from neuralcipher.generators.base import Generator, Shape
 from neuralcipher.generators.chacha20 import ChaCha20Generator
 from neuralcipher.keys import Key, segment_seed, start_latent
-
-CONTROL_SHAPE = (3, 16, 16)
 
 KEYS_NEEDED = 15
 """Coins that all fall right with a chance below that of a control, 4e-5: 2^-15."""
@@ -106,14 +103,10 @@ class StateToFuture:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        planted = weak_generator("linear", CONTROL_SHAPE)
-        return (
-            GeneratorSubject(planted.name, planted),
-            GeneratorSubject("unrepeatable", Unrepeatable(CONTROL_SHAPE)),
-        )
+        return weak("linear"), GeneratorSubject("unrepeatable", Unrepeatable(CONTROL_SHAPE))
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         keys, steps = run.pick(quick=8, full=64), run.pick(quick=4, full=16)
         right, beyond, shares = 0, [], np.zeros(steps)
         done = 0
@@ -209,14 +202,10 @@ class StateToPast:
     )
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
-        planted = weak_generator("linear", CONTROL_SHAPE)
-        return (
-            GeneratorSubject(planted.name, planted),
-            GeneratorSubject("chacha20", control_generator(CONTROL_SHAPE)),
-        )
+        return weak("linear"), ideal()
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
-        target = generator_subject(subject)
+        target = generator_of(subject)
         keys, effort = run.pick(quick=20, full=64), run.pick(quick=8, full=160)
         gradient_steps = run.pick(quick=0, full=100)
         ways = inverters(target.generator, run.draw("ways"), gradient_steps)

@@ -20,15 +20,13 @@ from neuralcipher.attacks.generators.byte_nulls import (
     affordable,
     bytes_to_see,
     few_changed,
-    generator_of,
     nearness,
     uneven_counts,
-    weak,
 )
-from neuralcipher.attacks.planted.generators import control_generator
+from neuralcipher.attacks.planted.subjects import ideal, weak
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import GeneratorSubject, Subject
+from neuralcipher.attacks.subjects import GeneratorSubject, Subject, generator_of
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape
 
@@ -106,7 +104,7 @@ class WeakKeys:
 
     def controls(self, subject: Subject, run: Run) -> tuple[Subject, Subject]:
         shape = generator_of(subject).shape
-        return weak("dead-units", shape), GeneratorSubject("chacha20", control_generator(shape))
+        return weak("dead-units", shape), ideal(shape)
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         target = generator_of(subject)

@@ -19,7 +19,6 @@ from neuralcipher.attacks.pairs.seen import (
     difference_interval,
     imposters,
     mean_frame,
-    pair,
     picture,
     psnr_db,
     shown_to,
@@ -28,7 +27,7 @@ from neuralcipher.attacks.pairs.seen import (
 from neuralcipher.attacks.planted.flows import IgnoresKeyFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import public
 from neuralcipher.video.quality import ms_ssim, similarity_kind
 
@@ -88,7 +87,7 @@ class ImposterKey:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        target = pair(subject)
+        target = pair_of(subject)
         keys, frames = run.pick(quick=10, full=24), min(len(target.frames), run.pick(quick=2, full=8))
         bundles = strangers(target, run, run.pick(quick=2, full=4))
         effort = f"{keys} imposters, as many strangers over {len(bundles)} bundles, the first {frames} frame(s)"

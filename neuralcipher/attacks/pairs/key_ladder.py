@@ -24,7 +24,6 @@ from neuralcipher.attacks.pairs.seen import (
     difference_interval,
     imposters,
     mean_frame,
-    pair,
     picture,
     psnr_db,
     shown_to,
@@ -32,7 +31,7 @@ from neuralcipher.attacks.pairs.seen import (
 from neuralcipher.attacks.planted.flows import LinearFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import public
 
 SHARES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5)
@@ -84,7 +83,7 @@ class KeyLadder:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        target = pair(subject)
+        target = pair_of(subject)
         near, far, each = run.pick(quick=8, full=24), run.pick(quick=11, full=48), run.pick(quick=1, full=12)
         frames = 1  # the nearest to z0: if g diffuses at all, later frames tell less
         effort = f"{2 * near} near and {far} unrelated keys, {each} on every other rung, the first frame"

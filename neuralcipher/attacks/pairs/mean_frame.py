@@ -19,7 +19,6 @@ from neuralcipher.attacks.pairs.seen import (
     difference_interval,
     imposters,
     mean_frame,
-    pair,
     picture,
     resealed,
     shown_to,
@@ -28,7 +27,7 @@ from neuralcipher.attacks.pairs.seen import (
 from neuralcipher.attacks.planted.flows import MeanBiasFlow
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import public
 
 _GREY = 128
@@ -62,7 +61,7 @@ class MeanFrame:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        target = pair(subject)
+        target = pair_of(subject)
         keys, frames = run.pick(quick=10, full=24), min(len(target.frames), run.pick(quick=2, full=8))
         bundles = strangers(target, run, run.pick(quick=2, full=4))
         effort = f"{keys} imposters, as many strangers over {len(bundles)} bundles, the first {frames} frame(s)"

@@ -19,14 +19,13 @@ from neuralcipher.attacks.pairs.seen import (
     can_decide,
     controls,
     imposters,
-    pair,
     preference_interval,
     resealed,
 )
 from neuralcipher.attacks.planted.flows import IgnoresKeyFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import Public, public
 
 
@@ -97,7 +96,7 @@ class Membership:
 
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """See `Attack.measure`."""
-        target = pair(subject)
+        target = pair_of(subject)
         keys, half = run.pick(quick=10, full=24), run.pick(quick=2, full=8)
         frames = run.pick(quick=2, full=4)
         half = min(half, len(target.frames) // 2)

@@ -20,10 +20,10 @@ from torch import Tensor
 from neuralcipher.attacks.base import Measurement, NotApplicable
 from neuralcipher.attacks.pairs import leaks
 from neuralcipher.attacks.pairs.masks import Layout, Learned, coverage, layout_of, learn, unmasked
-from neuralcipher.attacks.pairs.seen import Clock, FloatArray, Video, pair, resealed, small
+from neuralcipher.attacks.pairs.seen import Clock, FloatArray, Video, resealed, small
 from neuralcipher.attacks.planted.flows import IdealFlow, bundle_key, planted_pair, shared_keystream
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import Public, public
 from neuralcipher.errors import NeuralCipherError, UsageError
 from neuralcipher.generators.base import Keystream, Shape
@@ -171,7 +171,7 @@ def least_matching_p(owners: int) -> float:
 
 def material(subject: Subject, frames: int, side: int) -> tuple[PairSubject, Tensor]:
     """(the subject, the smoothest corner of its first frames, which is sealed again and again)."""
-    target = pair(subject)
+    target = pair_of(subject)
     if target.seal is None:
         raise NotApplicable("the pair cannot be made again, so its key cannot be used twice")
     return target, corners([target.frames], frames, side)[0]
@@ -179,7 +179,7 @@ def material(subject: Subject, frames: int, side: int) -> tuple[PairSubject, Ten
 
 def controls(subject: Subject, run: Run) -> tuple[PairSubject, PairSubject]:
     """Bundles whose start latents forget the salt, and the ideal flow."""
-    like = small(pair(subject))
+    like = small(pair_of(subject))
     weak = shared_keystream().seal(
         "weak-shared-keystream", like.frames, run.key_bytes("positive control", 0), like.others
     )

@@ -15,7 +15,7 @@ from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
 from neuralcipher.attacks.planted.flows import IdealFlow, planted_pair
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import Public
 from neuralcipher.flows.base import Flow
 from neuralcipher.video.quality import IDENTICAL_DB
@@ -46,13 +46,6 @@ class Clock:
         self.run.progress(self.done / self.total)
         if self.done < self.total and self.run.out_of_time():
             raise OutOfTime
-
-
-def pair(subject: Subject) -> PairSubject:
-    """The subject as a pair. Raises NotApplicable for anything else."""
-    if not isinstance(subject, PairSubject):
-        raise NotApplicable("this attack needs a pair <g, F> with its video")
-    return subject
 
 
 def resealed(subject: PairSubject, frames: Tensor, key: bytes) -> PairSubject:
@@ -155,7 +148,7 @@ def controls(
     subject: Subject, run: Run, positive: type[Flow], generator: str | None = None
 ) -> tuple[PairSubject, PairSubject]:
     """A planted flow that must be caught and the ideal one that must not, both holding the subject's corner."""
-    corner = small(pair(subject))
+    corner = small(pair_of(subject))
     return (
         planted_pair(positive, corner, run.key_bytes("positive control", 0), generator),
         planted_pair(IdealFlow, corner, run.key_bytes("negative control", 0)),

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
+from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Figure, Histogram, Lines, Pictures
 from neuralcipher.attacks.pairs.inversion.controls import open_pair, planted_like
 from neuralcipher.attacks.pairs.inversion.judging import Judged, Split, clock, flags_of, judge, split
@@ -27,7 +27,7 @@ from neuralcipher.attacks.pairs.inversion.solving import (
 from neuralcipher.attacks.pairs.inversion.surrogate import Surrogate, surrogate_of
 from neuralcipher.attacks.planted.flows import IdealFlow
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import PairSubject, Subject
+from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
 from neuralcipher.attacks.views import KnownFrames, known_frames
 
 FULL_SIZE = 3 * 128 * 128
@@ -171,13 +171,6 @@ class KnownPlaintextInversion:
             },
             figures=figures(pair, judged, answers, [str(rung) for rung in rungs], parts),
         )
-
-
-def pair_of(subject: Subject) -> PairSubject:
-    """The subject as a pair. Raises NotApplicable."""
-    if not isinstance(subject, PairSubject):
-        raise NotApplicable("inversion works on <g, F> with its video")
-    return subject
 
 
 def _note(judged: Judged, chosen: int, rung: Rung, parts: Split) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.pairs.inversion.controls import planted_like
 from neuralcipher.attacks.pairs.inversion.judging import clock, flags_of, judge, split
-from neuralcipher.attacks.pairs.inversion.known_plaintext import FULL_SIZE, figures, pair_of
+from neuralcipher.attacks.pairs.inversion.known_plaintext import FULL_SIZE, figures
 from neuralcipher.attacks.pairs.inversion.priors import NONE, PRIORS, Prior, solve_with_prior
 from neuralcipher.attacks.pairs.inversion.solving import Answer
 from neuralcipher.attacks.pairs.inversion.surrogate import surrogate_of
 from neuralcipher.attacks.planted.flows import IdealFlow, IgnoresKeyFlow
 from neuralcipher.attacks.session import Run
-from neuralcipher.attacks.subjects import Subject
+from neuralcipher.attacks.subjects import Subject, pair_of
 from neuralcipher.attacks.views import known_frames, public
 
 
