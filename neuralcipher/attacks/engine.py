@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -131,11 +133,13 @@ def run_suite(
             show(name, 1.0)
         shares = _shares([kind.info for kind in waiting], settings, jobs)
         work = _in_turn if jobs == 1 else workers.in_processes(jobs)
-        for row in work(prepared, waiting, settings, shares, show):
-            rows[row.info.name] = row
-            show(row.info.name, 1.0)
-            if kept is not None:
-                kept.add(row)
+        # Of the run and not of an attack, so that it goes even if a worker is killed: it may hold copies of a bundle.
+        with tempfile.TemporaryDirectory(prefix="ncipher-attack-") as scratch:
+            for row in work(prepared, waiting, settings, shares, Path(scratch), show):
+                rows[row.info.name] = row
+                show(row.info.name, 1.0)
+                if kept is not None:
+                    kept.add(row)
     except KeyboardInterrupt:
         raise Stopped(report(partial=True)) from None
     return report(partial=False)
@@ -146,13 +150,14 @@ def _in_turn(
     kinds: Iterable[type[Attack]],
     settings: Settings,
     shares: Mapping[str, float | None],
+    scratch: Path,
     progress: ProgressCallback,
 ) -> Iterator[Row]:
     """One attack after another, in this process, on one thread as everywhere."""
     with _one_thread():
         for kind in kinds:
             name = kind.info.name
-            yield attack_target(kind, target, settings, shares[name], partial(progress, name))
+            yield attack_target(kind, target, settings, shares[name], scratch, partial(progress, name))
 
 
 def attack_target(
@@ -160,11 +165,12 @@ def attack_target(
     target: Target,
     settings: Settings,
     seconds: float | None,
+    scratch: Path,
     progress: Callable[[float], None],
 ) -> Row:
     """Take what the attack needs from the target and run it; a row that is skipped if the target has no such part."""
     try:
-        subject = target.subject(kind.info.needs, settings)
+        subject = target.subject(kind.info.needs, settings, scratch)
     except NotApplicable as reason:
         return Row(kind.info, Verdict.INCONCLUSIVE, 0.0, skipped=str(reason))
     except NeuralCipherError as error:  # a bundle that is damaged where the description did not look

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -20,9 +19,10 @@ from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.subjects import BundleSubject, GeneratorSubject, PairSubject, Recipe, Subject, z0_of
 from neuralcipher.container import SUITE_BARE, BundleReader
 from neuralcipher.errors import UsageError
+from neuralcipher.flows.base import Flow
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
-from neuralcipher.generators.base import Generator, Shape, check_shape
+from neuralcipher.generators.base import Generator, Keystream, Shape, check_shape
 from neuralcipher.generators.feistel import FeistelConfig, FeistelGenerator
 from neuralcipher.keys import Credential, Key, Passphrase, segment_seed, start_latent
 from neuralcipher.pipeline.segments import load_segment, stored_segments, stored_video
@@ -47,8 +47,11 @@ class Target(Protocol):
         """Do once what every worker would have to do, such as training g."""
         ...
 
-    def subject(self, needs: Needs, settings: Settings) -> Subject:
-        """The part that an attack needs. Raises NotApplicable if there is no such part."""
+    def subject(self, needs: Needs, settings: Settings, scratch: Path) -> Subject:
+        """The part that an attack needs. Raises NotApplicable if there is no such part.
+
+        scratch: a folder for copies of a bundle; whoever asks removes it.
+        """
         ...
 
 
@@ -102,7 +105,7 @@ class GeneratorTarget:
     def prepare(self) -> GeneratorTarget:
         return replace(self, stored=self._make().to_bytes())
 
-    def subject(self, needs: Needs, settings: Settings) -> Subject:
+    def subject(self, needs: Needs, settings: Settings, scratch: Path) -> Subject:
         if needs is not Needs.GENERATOR:
             raise NotApplicable(f"it attacks a {needs.value}, and the target is a generator alone")
         if not self.options.get("train_on_key"):
@@ -190,24 +193,26 @@ class BundleTarget:
     def prepare(self) -> BundleTarget:
         return self
 
-    def subject(self, needs: Needs, settings: Settings) -> Subject:
+    def subject(self, needs: Needs, settings: Settings, scratch: Path) -> Subject:
         keys = tuple(packed.unpack() for packed in self.credentials)
         with BundleReader.open(self.path) as reader:
             reader.unlock(keys)
             if needs is Needs.BUNDLE:
-                scratch = Path(tempfile.mkdtemp(prefix="ncipher-attack-"))
                 return BundleSubject(self.path.name, self.path, reader.suite, keys, scratch)
             if reader.suite != SUITE_BARE and not self.assume_opened:
                 raise NotApplicable("the outer encryption hides <g, F>: --assume-opened looks behind it")
-            pair = _pair(reader, _FRAMES[settings.depth], keys)
-            return pair.as_generator() if needs is Needs.GENERATOR else pair
+            segment = stored_segments(reader)[0]
+            loaded = load_segment(reader, segment, reader.segment_seed(0), torch.device("cpu"))
+            if needs is Needs.GENERATOR:
+                return GeneratorSubject(reader.name, loaded[2].generator, partial(_start, reader.header.salt))
+            return _pair(reader, loaded, min(_FRAMES[settings.depth], segment.frames), keys)
 
 
-def _pair(reader: BundleReader, most: int, keys: tuple[Credential, ...]) -> PairSubject:
-    """The first segment as a subject, opened with the right key."""
-    segment = stored_segments(reader)[0]
-    flow, section, stream = load_segment(reader, segment, reader.segment_seed(0), torch.device("cpu"))
-    count = min(most, segment.frames)
+def _pair(
+    reader: BundleReader, loaded: tuple[type[Flow], bytes, Keystream], count: int, keys: tuple[Credential, ...]
+) -> PairSubject:
+    """The first `count` frames of a segment as a subject, opened with the right key."""
+    flow, section, stream = loaded
     frames = torch.stack(list(flow.render(section, stream, torch.device("cpu"), 0, count)))
     others = other_videos(frames)
     key = keys[0] if reader.suite == SUITE_BARE else reader.bundle_key

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from neuralcipher.attacks.base import Attack, Verdict
@@ -45,6 +46,7 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
         kinds: Sequence[type[Attack]],
         settings: Settings,
         shares: Mapping[str, float | None],
+        scratch: Path,
         progress: Progress,
     ) -> Iterator[Row]:
         context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
@@ -57,7 +59,7 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    worker = _start(context, waiting.pop(0), target, settings, shares)
+                    worker = _start(context, waiting.pop(0), target, settings, shares, scratch)
                     running[worker.pipe] = worker
                 ready = wait(list(running), timeout=_LOOK_EVERY_S)
                 for pipe in [pipe for pipe in running if pipe in ready]:
@@ -77,11 +79,16 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
 
 
 def _start(
-    context: Any, kind: type[Attack], target: Target, settings: Settings, shares: Mapping[str, float | None]
+    context: Any,
+    kind: type[Attack],
+    target: Target,
+    settings: Settings,
+    shares: Mapping[str, float | None],
+    scratch: Path,
 ) -> _Worker:
     ours, theirs = context.Pipe(duplex=False)
     share = shares[kind.info.name]
-    process = context.Process(target=_serve, args=(theirs, kind, target, settings, share), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, kind, target, settings, share, scratch), daemon=True)
     process.start()
     theirs.close()
     limit_s = None if share is None else _GRACE * share + _GRACE_S
@@ -109,7 +116,9 @@ def _close(worker: _Worker) -> None:
     worker.process.join()
 
 
-def _serve(pipe: Connection, kind: type[Attack], target: Target, settings: Settings, seconds: float | None) -> None:
+def _serve(
+    pipe: Connection, kind: type[Attack], target: Target, settings: Settings, seconds: float | None, scratch: Path
+) -> None:
     """The life of a worker process: one attack."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches the whole group; the parent ends its workers
     import torch
@@ -125,5 +134,5 @@ def _serve(pipe: Connection, kind: type[Attack], target: Target, settings: Setti
             last = time.monotonic()
             pipe.send(fraction)
 
-    pipe.send(attack_target(kind, target, settings, seconds, progress))
+    pipe.send(attack_target(kind, target, settings, seconds, scratch, progress))
     pipe.close()

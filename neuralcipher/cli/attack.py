@@ -62,8 +62,8 @@ def attack(
         _list(as_json=to_stdout)
         return
     _check_reports([path for path in (html, None if to_stdout else json_) if path is not None], force=force)
+    prepare()  # before anything loads torch
     target = _target(bundle, generator, key, passphrase, passphrase_file, option or [], shape, assume_opened)
-    prepare()
     from neuralcipher.attacks.engine import Stopped, choose, run_suite
     from neuralcipher.attacks.resume import Journal
     from neuralcipher.attacks.session import Settings
@@ -138,7 +138,6 @@ def _target(
         return BundleTarget(bundle, tuple(PackedCredential.pack(k) for k in keys), assume_opened)
     if assume_opened:
         raise UsageError("--assume-opened is for a sealed bundle")
-    prepare()
     from neuralcipher.attacks.targets import GeneratorTarget
 
     target = GeneratorTarget(str(generator), _shape(shape), options)

@@ -172,12 +172,12 @@ def test_targets_that_cannot_be(target: GeneratorTarget, message: str) -> None:
         target.check()
 
 
-def test_a_prepared_target_is_the_same_generator() -> None:
+def test_a_prepared_target_is_the_same_generator(tmp_path: Path) -> None:
     for name in ("feistel", "chacha20", "weak-lcg32"):
         target = GeneratorTarget(name, SHAPE)
         prepared = target.prepare()
         assert dataclasses.replace(prepared, stored=None) == target
-        made = [t.subject(fakes.Stays.info.needs, Settings()) for t in (target, prepared)]
+        made = [t.subject(fakes.Stays.info.needs, Settings(), tmp_path) for t in (target, prepared)]
         keys = [bytes([i]) * 32 for i in range(2)]
         one, two = [subject.after(subject.starts(keys)) for subject in made]  # type: ignore[union-attr]
         assert (one == two).all()

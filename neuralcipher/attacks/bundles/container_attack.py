@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +105,8 @@ class ContainerAttack:
     def measure(self, subject: Subject, run: Run) -> Measurement:
         """Count what gets through."""
         bundle = bundle_of(subject)
-        attacked, key, copied = attackable(bundle, run)
+        attacked, key, path = attackable(bundle)
+        copied = path != bundle.path
         siblings = _siblings(attacked, bundle.suite, key, bundle.scratch, run)
         exhaustive = run.pick(quick=400, full=EXHAUSTIVE_BYTES)
         plan = Plan(flips=max(8 * exhaustive, run.pick(quick=1500, full=40_000)), cuts=run.pick(quick=150, full=4096))
@@ -127,17 +130,20 @@ class ContainerAttack:
         return _measurement(bundle, attacked, tally, confirmed, exhausted, stopped, copied, key, run)
 
 
-def attackable(bundle: BundleSubject, run: Run) -> tuple[PublicFile, Key, bool]:
-    """(the file to alter, a key file that opens it, whether a slot was added for that).
+def attackable(bundle: BundleSubject) -> tuple[PublicFile, Key, Path]:
+    """(the file to alter, a key file that opens it, where it lies: the bundle itself, or a copy with a slot more).
 
     A bundle that only passphrases open gets a slot for a fresh key file in a copy: Argon2id for each of thousands of
-    files would take days, and a slot more is one more thing to attack.
+    files would take days, and a slot more is one more thing to attack. The key is random and not drawn from the run's
+    seed: whoever knew it could open the copy.
     """
     key = next((credential for credential in bundle.credentials if isinstance(credential, Key)), None)
-    path, added = bundle.path, False
+    path = bundle.path
     if key is None:
-        key, path, added = Key(run.key_bytes("slot", 0)), bundle.scratch / "container-with-key-slot.ncv", True
-        with BundleReader.open(bundle.path) as reader, path.open("wb") as file:
+        key = Key.generate()
+        handle, name = tempfile.mkstemp(suffix="-with-key-slot.ncv", dir=bundle.scratch)
+        path = Path(name)
+        with BundleReader.open(bundle.path) as reader, os.fdopen(handle, "wb") as file:
             reader.unlock(bundle.credentials)
             copy_with_slots(reader, add_slot(reader.slots, reader.bundle_key, key), file)
     data = path.read_bytes()
@@ -147,7 +153,7 @@ def attackable(bundle: BundleSubject, run: Run) -> tuple[PublicFile, Key, bool]:
     offset = NONCE_BYTES
     if bundle.suite != PLANTED_AEAD:
         offset = BundleReader(Source(io.BytesIO(data), len(data), path.name), path).payload_offset
-    return PublicFile(data, bundle.suite, offset), key, added
+    return PublicFile(data, bundle.suite, offset), key, path
 
 
 def judged(data: bytes, suite: str, key: Key) -> str:

@@ -115,7 +115,7 @@ class TimingAttack:
         bundle = bundle_of(subject)
         if bundle.suite == SUITE_BARE:
             raise NotApplicable("a bare bundle compares nothing with a secret: every key opens it")
-        key, path = _opened_by_key_file(bundle, run)
+        _, key, path = attackable(bundle)
         control = replace(bundle, path=path, credentials=(key,))
         return (
             replace(control, name="early exit", suite=EARLY_EXIT),
@@ -127,7 +127,7 @@ class TimingAttack:
         bundle = bundle_of(subject)
         if bundle.suite == SUITE_BARE:
             raise NotApplicable("a bare bundle compares nothing with a secret: every key opens it")
-        locks = _locks(bundle, run)
+        locks = _locks(bundle)
         count = run.pick(quick=600, full=15_000)
         found: dict[str, Pairs] = {}
         stopped = False
@@ -208,20 +208,11 @@ def cropped_t(pairs: Pairs) -> float:
     return max(values, key=abs)
 
 
-def _opened_by_key_file(bundle: BundleSubject, run: Run) -> tuple[Key, Path]:
-    file, key, added = attackable(bundle, run)
-    path = bundle.path
-    if added:
-        path = bundle.scratch / "timing-with-key-slot.ncv"
-        path.write_bytes(file.data)
-    return key, path
-
-
-def _locks(bundle: BundleSubject, run: Run) -> list[Lock]:
+def _locks(bundle: BundleSubject) -> list[Lock]:
     """The three secrets that `unlock` meets: the key file, the commitment and the header's MAC."""
     planted = bundle.suite in (EARLY_EXIT, CONSTANT_TIME)
-    key, path = _opened_by_key_file(replace(bundle, suite=SUITE_SEALED) if planted else bundle, run)
-    data = path.read_bytes()
+    file, key, _ = attackable(replace(bundle, suite=SUITE_SEALED) if planted else bundle)
+    data = file.data
     reader = _reader(data)
     reader.unlock([key])
     header, covered = reader.header, data[: reader.payload_offset - MAC_BYTES]
