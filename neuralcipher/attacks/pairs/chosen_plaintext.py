@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, ThreatModel, register
+from neuralcipher.attacks.base import Info, Measurement, Needs, ThreatModel, register
 from neuralcipher.attacks.figures import Matrix, Pictures
 from neuralcipher.attacks.pairs.reuse import (
     NO_HOLD,
@@ -16,15 +15,14 @@ from neuralcipher.attacks.pairs.reuse import (
     controls,
     first_bundle,
     forced,
-    least_matching_p,
-    matching_p_value,
     material,
     matrix_of,
     no_hold,
+    of_owners,
     rehearsed,
     score,
 )
-from neuralcipher.attacks.pairs.seen import Clock, OutOfTime, difference_interval, picture
+from neuralcipher.attacks.pairs.seen import Clock, OutOfTime, picture, stopped
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import Subject
 
@@ -95,29 +93,20 @@ class ChosenPlaintext:
             sealed = [bundles_of(one, run, name, owners, clock) for name, one in first.items()]
             matrix, guess = matrix_of(secrets, sealed, rehearsals, clock)
         except OutOfTime:
-            return Measurement(0.0, "r", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
-        own, others = np.diag(matrix).tolist(), matrix[~np.eye(owners, dtype=bool)].tolist()
-        same, apart = float(np.mean(own)), float(np.mean(others))
-        details: dict[str, Any] = {
-            "correlation_by_owners": matrix.tolist(),
-            "forced_equal_salt": {"correlation": forced_score},
-            "chosen": list(chosen),
-        }
+            return stopped("r", effort)
         row = [("truth", picture(truth[0]))]
         for name, shown in (("recovered", guess), ("recovered, equal salt", exploited)):
             if shown is not None:
                 row.append((name, picture(shown[0])))
-        return Measurement(
-            value=same - apart,
-            unit="r",
-            samples=owners,
-            interval=difference_interval(own, others, run.draw("bootstrap")),
-            p_value=matching_p_value(matrix),
-            decidable=least_matching_p(owners) <= CONTROL_LEVEL,
+        return of_owners(
+            matrix,
+            run,
             effort=effort,
-            note=f"With the owner's own oracle the guess correlates with the secret video at {same:.3f}, with another "
-            f"owner's at {apart:.3f}. With a forced equal salt: {forced_score:.3f}.",
-            details=details,
+            note=lambda same, apart: (
+                f"With the owner's own oracle the guess correlates with the secret video at {same:.3f}, with another "
+                f"owner's at {apart:.3f}. With a forced equal salt: {forced_score:.3f}."
+            ),
+            details={"forced_equal_salt": {"correlation": forced_score}, "chosen": list(chosen)},
             figures=(
                 Matrix("What an owner's oracle shows of a video", "oracle of", "secret bundle of", matrix, 0, 1),
                 Pictures("The secret video by an equivalent keystream", [row]),

@@ -17,11 +17,12 @@ from neuralcipher.attacks.pairs.seen import (
     can_decide,
     controls,
     difference_interval,
-    imposters,
+    imposters_and_strangers,
     mean_frame,
     picture,
     psnr_db,
     shown_to,
+    stopped,
     strangers,
 )
 from neuralcipher.attacks.planted.flows import IgnoresKeyFlow
@@ -94,14 +95,10 @@ class ImposterKey:
         clock = Clock(run, 2 * keys + 1)
         try:
             right = shown_to(public(target), [target.z0], frames, clock)[0]
-            shown = shown_to(public(target), imposters(target, run, "imposter", keys), frames, clock)
-            foreign: list[Video] = []
-            for i, bundle in enumerate(bundles):
-                share = len(range(i, keys, len(bundles)))
-                foreign += shown_to(public(bundle), imposters(bundle, run, f"stranger {i}", share), frames, clock)
+            seen = imposters_and_strangers(target, bundles, run, keys, frames, clock)
         except OutOfTime:
-            return Measurement(0.0, "dB", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
-        return _judge(target, run, right, (shown, foreign), len(bundles), effort)
+            return stopped("dB", effort)
+        return _judge(target, run, right, seen, len(bundles), effort)
 
 
 def _judge(

@@ -27,6 +27,7 @@ from neuralcipher.attacks.pairs.seen import (
     picture,
     psnr_db,
     shown_to,
+    stopped,
 )
 from neuralcipher.attacks.planted.flows import LinearFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
@@ -91,7 +92,7 @@ class KeyLadder:
         try:
             climbed = _climb(target, run, clock, (near, far, each), frames)
         except OutOfTime:
-            return Measurement(0.0, "dB", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
+            return stopped("dB", effort)
         return _judge(target, run, climbed, effort)
 
 

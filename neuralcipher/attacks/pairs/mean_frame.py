@@ -18,10 +18,11 @@ from neuralcipher.attacks.pairs.seen import (
     controls,
     difference_interval,
     imposters,
+    imposters_and_strangers,
     mean_frame,
     picture,
     resealed,
-    shown_to,
+    stopped,
     strangers,
 )
 from neuralcipher.attacks.planted.flows import MeanBiasFlow
@@ -67,14 +68,10 @@ class MeanFrame:
         effort = f"{keys} imposters, as many strangers over {len(bundles)} bundles, the first {frames} frame(s)"
         clock = Clock(run, 2 * keys)
         try:
-            seen = shown_to(public(target), imposters(target, run, "imposter", keys), frames, clock)
-            foreign: list[Video] = []
-            for i, bundle in enumerate(bundles):
-                share = len(range(i, keys, len(bundles)))
-                foreign += shown_to(public(bundle), imposters(bundle, run, f"stranger {i}", share), frames, clock)
+            seen = imposters_and_strangers(target, bundles, run, keys, frames, clock)
         except OutOfTime:
-            return Measurement(0.0, "r", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
-        return self._judge(target, run, (seen, foreign), len(bundles), effort)
+            return stopped("r", effort)
+        return self._judge(target, run, seen, len(bundles), effort)
 
     def _judge(
         self, target: PairSubject, run: Run, seen: tuple[list[Video], list[Video]], count: int, effort: str

@@ -21,6 +21,7 @@ from neuralcipher.attacks.pairs.seen import (
     imposters,
     preference_interval,
     resealed,
+    stopped,
 )
 from neuralcipher.attacks.planted.flows import IgnoresKeyFlow
 from neuralcipher.attacks.ranks import holm, rank_sum
@@ -115,7 +116,7 @@ class Membership:
         try:
             trials = [self._trial(what, first, second, run, keys, frames, clock) for what, first, second in pairs]
         except OutOfTime:
-            return Measurement(0.5, "AUC", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
+            return stopped("AUC", effort, 0.5)
         return _judge(trials, run, effort)
 
     def _trial(

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.attacks.base import Measurement, NotApplicable
+from neuralcipher.attacks.base import CONTROL_LEVEL, Measurement, NotApplicable
+from neuralcipher.attacks.figures import Figure
 from neuralcipher.attacks.pairs import leaks
 from neuralcipher.attacks.pairs.masks import Layout, Learned, coverage, layout_of, learn, unmasked
-from neuralcipher.attacks.pairs.seen import Clock, FloatArray, Video, resealed, small
+from neuralcipher.attacks.pairs.seen import Clock, FloatArray, Video, difference_interval, resealed, small
 from neuralcipher.attacks.planted.flows import IdealFlow, bundle_key, planted_pair, shared_keystream
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
@@ -221,6 +223,36 @@ def forced(
     """What the attack gives where the known bundles are sealed under the very key and salt of the target."""
     same = [moved(one, key) for one in known]
     return best_guess(public(target), studies_of(same, rehearsals), layout_of(public(target)))
+
+
+def of_owners(
+    matrix: FloatArray,
+    run: Run,
+    *,
+    effort: str,
+    note: Callable[[float, float], str],
+    details: Mapping[str, Any],
+    figures: tuple[Figure, ...],
+) -> Measurement:
+    """What bundles of the same owner tell more than those of another. matrix: as of `matrix_of`.
+
+    note: of the mean correlations with bundles of the same owner and of others.
+    """
+    owners = len(matrix)
+    own, others = np.diag(matrix).tolist(), matrix[~np.eye(owners, dtype=bool)].tolist()
+    same, apart = float(np.mean(own)), float(np.mean(others))
+    return Measurement(
+        value=same - apart,
+        unit="r",
+        samples=owners,
+        interval=difference_interval(own, others, run.draw("bootstrap")),
+        p_value=matching_p_value(matrix),
+        decidable=least_matching_p(owners) <= CONTROL_LEVEL,
+        effort=effort,
+        note=note(same, apart),
+        details={"correlation_by_owners": matrix.tolist(), **details},
+        figures=figures,
+    )
 
 
 def no_hold(what: float, effort: str) -> Measurement:

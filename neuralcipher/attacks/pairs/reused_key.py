@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Needs, NotApplicable, ThreatModel, register
+from neuralcipher.attacks.base import Info, Measurement, Needs, NotApplicable, ThreatModel, register
 from neuralcipher.attacks.figures import Matrix, Pictures
 from neuralcipher.attacks.pairs.reuse import (
     NO_HOLD,
@@ -17,16 +15,15 @@ from neuralcipher.attacks.pairs.reuse import (
     equal_bytes,
     first_bundle,
     forced,
-    least_matching_p,
-    matching_p_value,
     material,
     matrix_of,
     moved,
     no_hold,
+    of_owners,
     rehearsed,
     score,
 )
-from neuralcipher.attacks.pairs.seen import Clock, OutOfTime, Video, difference_interval, picture
+from neuralcipher.attacks.pairs.seen import Clock, OutOfTime, Video, picture, stopped
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject
 
@@ -81,28 +78,22 @@ class ReusedKey:
                 secrets, [bundles_of(known, run, "known video", owners, clock)], [rehearsal], clock
             )
         except OutOfTime:
-            return Measurement(0.0, "r", 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
-        details: dict[str, Any] = {
-            "correlation_by_owners": matrix.tolist(),
-            "equal_bytes_of_sections": equal_bytes(secret.section, known.section),
-            "forced_equal_salt": {
-                "correlation": forced_score,
-                "equal_bytes_of_sections": equal_bytes(secret.section, same_salt.section),
-            },
-        }
-        own, others = np.diag(matrix).tolist(), matrix[~np.eye(owners, dtype=bool)].tolist()
-        same, apart = float(np.mean(own)), float(np.mean(others))
-        return Measurement(
-            value=same - apart,
-            unit="r",
-            samples=owners,
-            interval=difference_interval(own, others, run.draw("bootstrap")),
-            p_value=matching_p_value(matrix),
-            decidable=least_matching_p(owners) <= CONTROL_LEVEL,
+            return stopped("r", effort)
+        return of_owners(
+            matrix,
+            run,
             effort=effort,
-            note=f"What the known bundle of the same owner shows correlates with the secret video at {same:.3f}, that "
-            f"of another owner at {apart:.3f}. With a forced equal salt: {forced_score:.3f}.",
-            details=details,
+            note=lambda same, apart: (
+                f"What the known bundle of the same owner shows correlates with the secret video at {same:.3f}, that "
+                f"of another owner at {apart:.3f}. With a forced equal salt: {forced_score:.3f}."
+            ),
+            details={
+                "equal_bytes_of_sections": equal_bytes(secret.section, known.section),
+                "forced_equal_salt": {
+                    "correlation": forced_score,
+                    "equal_bytes_of_sections": equal_bytes(secret.section, same_salt.section),
+                },
+            },
             figures=(
                 Matrix(
                     "What one owner's bundle shows of another's video",

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuralcipher.attacks.base import CONTROL_LEVEL, NotApplicable
+from neuralcipher.attacks.base import CONTROL_LEVEL, Measurement, NotApplicable
 from neuralcipher.attacks.planted.flows import IdealFlow, planted_pair
 from neuralcipher.attacks.ranks import holm
 from neuralcipher.attacks.session import Run
 from neuralcipher.attacks.subjects import PairSubject, Subject, pair_of
-from neuralcipher.attacks.views import Public
+from neuralcipher.attacks.views import Public, public
 from neuralcipher.flows.base import Flow
-from neuralcipher.video.quality import IDENTICAL_DB
+from neuralcipher.video import quality
 
 Video = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -79,11 +79,26 @@ def imposters(subject: PairSubject, run: Run, label: str, count: int) -> list[Te
     return subject.starts([run.key_bytes(label, i) for i in range(count)])
 
 
-def psnr_db(a: Video, b: Video | FloatArray) -> float:
+def imposters_and_strangers(
+    subject: PairSubject, bundles: Sequence[PairSubject], run: Run, keys: int, frames: int, clock: Clock
+) -> tuple[list[Video], list[Video]]:
+    """What fresh keys see of the subject, and what as many others, shared out over the bundles, see of those."""
+    shown = shown_to(public(subject), imposters(subject, run, "imposter", keys), frames, clock)
+    foreign: list[Video] = []
+    for i, bundle in enumerate(bundles):
+        share = len(range(i, keys, len(bundles)))
+        foreign += shown_to(public(bundle), imposters(bundle, run, f"stranger {i}", share), frames, clock)
+    return shown, foreign
+
+
+def stopped(unit: str, effort: str, chance: float = 0.0) -> Measurement:
+    """The end of an attack whose time was spent before all keys were shown. chance: the value that says nothing."""
+    return Measurement(chance, unit, 0, p_value=1.0, decidable=False, effort=effort, note="stopped by the clock")
+
+
+def psnr_db(a: Video, b: Video) -> float:
     """Mean over frames of the PSNR, (n, 3, H, W) each; identical frames count as 100 dB."""
-    errors = np.square(a.astype(np.float64) - b).mean(axis=(1, 2, 3))
-    values = [10 * math.log10(255**2 / error) if error > 0 else IDENTICAL_DB for error in errors]
-    return float(np.minimum(values, IDENTICAL_DB).mean())
+    return quality.psnr_db(a.transpose(0, 2, 3, 1), b.transpose(0, 2, 3, 1))
 
 
 def mean_frame(frames: Video | Tensor, count: int) -> Video:
