@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +22,11 @@ from neuralcipher.keys import Key
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions, silent
 from neuralcipher.pipeline.sealing import seal
 from neuralcipher.pipeline.segments import SECTION_AUDIO, render_segment, stored_segments, stored_video
-from neuralcipher.video import classical
-from neuralcipher.video.quality import QualityMeter
+from neuralcipher.video import classical, quality
 from neuralcipher.video.reading import probe, read_frames
 
 Picture = NDArray[np.uint8]
 
-CLASSICAL = ("x264 medium", "AV1")
 _SHEET_FRAMES = 4
 
 
@@ -143,24 +142,36 @@ def _flow_row(
             opened_s = time.perf_counter() - started
             kind = flows.find(name)
             parameters = sum(kind.parameters(reader.read_section(s.flow)) for s in stored_segments(reader))
-    meter = QualityMeter()
-    for truth, picture in zip(frames, shown, strict=True):
-        meter.add(truth, picture)
-    quality = meter.result()
-    row = ComparedRow(
-        codec=name,
-        size_bytes=size_bytes,
-        ratio=sum(frame.nbytes for frame in frames) / size_bytes,
-        psnr_db=quality.psnr_db,
-        ssim=quality.ssim,
-        ms_ssim=quality.ms_ssim,
-        encode_s_per_frame=sealed_s / len(frames),
-        decode_fps=len(frames) / opened_s,
-        parameters=parameters,
-        keyed=kind.keyed,
-        shown=tuple(shown[number] for number in numbers),
+    return _measured(
+        name, frames, shown, numbers, size_bytes, sealed_s, opened_s, parameters=parameters, keyed=kind.keyed
     )
-    return row, quality.window
+
+
+def _measured(
+    codec: str,
+    frames: Sequence[Picture],
+    shown: Sequence[Picture],
+    numbers: Sequence[int],
+    size_bytes: int,
+    encode_s: float,
+    decode_s: float,
+    **more: Any,
+) -> tuple[ComparedRow, str]:
+    """The row of a codec that made `shown` of the frames, and which measure its similarity is."""
+    found = quality.compare(frames, shown)
+    row = ComparedRow(
+        codec,
+        size_bytes,
+        sum(frame.nbytes for frame in frames) / size_bytes,
+        found.psnr_db,
+        found.ssim,
+        found.ms_ssim,
+        encode_s / len(frames),
+        len(frames) / decode_s,
+        shown=tuple(shown[number] for number in numbers),
+        **more,
+    )
+    return row, found.window
 
 
 def _opened(reader: BundleReader) -> Iterator[Picture]:
@@ -179,24 +190,9 @@ def _classical_rows(frames: Sequence[Picture], numbers: Sequence[int], aim_db: f
         except (ValueError, OSError, StopIteration) as error:  # PyAV's own errors are among these
             rows.append(ComparedRow(encoder.name, error=f"this PyAV cannot run it: {error}"))
             continue
-        meter = QualityMeter()
-        for truth, picture in zip(frames, coded.shown, strict=True):
-            meter.add(truth, picture)
-        quality = meter.result()
-        rows.append(
-            ComparedRow(
-                codec=encoder.name,
-                size_bytes=coded.size_bytes,
-                ratio=sum(frame.nbytes for frame in frames) / coded.size_bytes,
-                psnr_db=quality.psnr_db,
-                ssim=quality.ssim,
-                ms_ssim=quality.ms_ssim,
-                encode_s_per_frame=coded.encode_s / len(frames),
-                decode_fps=len(frames) / coded.decode_s,
-                note=f"crf {crf}",
-                shown=tuple(coded.shown[number] for number in numbers),
-            )
-        )
+        times = coded.encode_s, coded.decode_s
+        row, _ = _measured(encoder.name, frames, coded.shown, numbers, coded.size_bytes, *times, note=f"crf {crf}")
+        rows.append(row)
     return rows
 
 
@@ -207,10 +203,7 @@ def _at_psnr(encoder: classical.Encoder, frames: Sequence[Picture], aim_db: floa
     while high - low > 1:
         middle = (low + high) // 2
         coded = classical.run(encoder, middle, frames)
-        meter = QualityMeter(similarity=False)
-        for truth, picture in zip(frames, coded.shown, strict=True):
-            meter.add(truth, picture)
-        if meter.result().psnr_db >= aim_db:
+        if quality.psnr_db(frames, coded.shown) >= aim_db:
             low, best = middle, coded
         else:
             high = middle
