@@ -15,8 +15,7 @@ from neuralcipher.coding.binary import FieldReader
 from neuralcipher.coding.weights import load_parameters, weights_from_bytes, weights_to_bytes
 from neuralcipher.errors import UsageError
 from neuralcipher.flows.algorithm1 import Algorithm1, algorithm1_shapes
-from neuralcipher.flows.base import FitContext, KeystreamFactory
-from neuralcipher.flows.pictures import check_frames
+from neuralcipher.flows.base import FitContext, KeystreamFactory, check_frames
 from neuralcipher.flows.training import Apply, Phases, Trainer, check_range
 from neuralcipher.generators.base import Keystream, Shape
 

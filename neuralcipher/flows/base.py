@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from neuralcipher.errors import ShapeError
 from neuralcipher.generators.base import Keystream, Shape
 from neuralcipher.registry import Registry
 
@@ -94,6 +95,24 @@ class Flow(Protocol):
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
         """Move a section from one keystream to another without training. Raises UsageError if that cannot be."""
         ...
+
+
+class Unkeyed:
+    """What flows have in common whose frames depend on no key: they can be sealed, and are never `bare`."""
+
+    keyed: ClassVar[bool] = False
+    rate_controlled: ClassVar[bool] = False
+
+    @classmethod
+    def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
+        """The same section: nothing in it depends on a keystream."""
+        return section
+
+
+def check_frames(frames: Tensor) -> None:
+    """Raise ShapeError unless frames is (N, 3, H, W) uint8 with at least one frame."""
+    if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
+        raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
 
 
 registry: Registry[type[Flow]] = Registry("neuralcipher.flows", "flow")

@@ -13,26 +13,33 @@ from torch.nn import functional as F
 
 from neuralcipher.coding.binary import FieldReader
 from neuralcipher.coding.weights import (
-    MAX_WEIGHTS,
     load_parameters,
     parameters_from_bytes,
     parameters_to_bytes,
     read_weight_bits,
 )
-from neuralcipher.errors import UsageError
-from neuralcipher.flows.base import FitContext, KeystreamFactory
+from neuralcipher.flows.base import FitContext, KeystreamFactory, Unkeyed, check_frames
 from neuralcipher.flows.pictures import (
     NO_LATENT,
     StoredPicture,
     VideoHead,
-    check_frames,
+    mean_picture,
     picture_to_bytes,
     to_bytes,
     to_unit,
     with_colour,
     without_colour,
 )
-from neuralcipher.flows.training import ADAM, LAMB, Apply, Phases, Trainer, check_range, check_weight_bits
+from neuralcipher.flows.training import (
+    ADAM,
+    LAMB,
+    Apply,
+    Phases,
+    Trainer,
+    check_range,
+    check_weight_bits,
+    count_weights,
+)
 from neuralcipher.generators.base import Keystream, Shape
 
 _NAME = "lstm"
@@ -114,15 +121,13 @@ class _Memory(nn.Module):
         return self.out(h) + 0.5, h, c
 
 
-class LstmFlow:
+class LstmFlow(Unkeyed):
     """frame_{t-P} .. frame_{t-1} -> frame_t, where the past is what was recalled, not the truth.
 
     Source: Storing a Video in a Neural Network; Hochreiter and Schmidhuber, 1997. No key takes part.
     """
 
     name = _NAME
-    keyed = False
-    rate_controlled = False
     config_type = LstmConfig
 
     def __init__(self, config: LstmConfig | None = None) -> None:
@@ -135,12 +140,7 @@ class LstmFlow:
         shown = without_colour(frames)
         past = min(config.past, max(1, len(shown) - 1))
         header = _Header(VideoHead.of(shown), config.hidden, past, config.weight_bits)
-        weights = sum(math.prod(shape) for shape in header.shapes())
-        if weights > MAX_WEIGHTS:
-            raise UsageError(
-                f"a network of {weights} weights is above the {MAX_WEIGHTS} that a section holds",
-                hint="choose fewer hidden units, or a smaller --scale",
-            )
+        weights = count_weights(header.shapes())
         make_keystream(NO_LATENT)
         head = header.to_bytes()
         first = b"".join(picture_to_bytes(frame) for frame in shown[:past])
@@ -148,7 +148,7 @@ class LstmFlow:
             return head + first
         torch.manual_seed(context.seed)
         network = _Memory(header)
-        mean = sum((to_unit(frame) for frame in shown), start=torch.zeros(header.video.picture)) / len(shown)
+        mean = mean_picture(shown)
         with torch.no_grad():
             network.out.bias.copy_(mean.flatten() - 0.5)
         phases = Phases(context, config.steps, 1)
@@ -201,11 +201,6 @@ class LstmFlow:
             past = torch.cat([past[:, y.shape[1] :], y], dim=1)
             if index >= start:
                 yield with_colour(to_bytes(y[0]).cpu().view(header.video.picture)).contiguous()
-
-    @classmethod
-    def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
-        """The same section: nothing in it depends on a keystream."""
-        return section
 
 
 class _Unrolled:

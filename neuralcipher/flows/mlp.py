@@ -14,24 +14,31 @@ from torch.nn import functional as F
 
 from neuralcipher.coding.binary import FieldReader
 from neuralcipher.coding.weights import (
-    MAX_WEIGHTS,
     load_parameters,
     parameters_from_bytes,
     parameters_to_bytes,
     read_weight_bits,
 )
-from neuralcipher.errors import UsageError
-from neuralcipher.flows.base import FitContext, KeystreamFactory
+from neuralcipher.flows.base import FitContext, KeystreamFactory, Unkeyed, check_frames
 from neuralcipher.flows.pictures import (
     NO_LATENT,
     VideoHead,
-    check_frames,
+    mean_picture,
     to_bytes,
     to_unit,
     with_colour,
     without_colour,
 )
-from neuralcipher.flows.training import ADAM, LAMB, Apply, Phases, Trainer, check_range, check_weight_bits
+from neuralcipher.flows.training import (
+    ADAM,
+    LAMB,
+    Apply,
+    Phases,
+    Trainer,
+    check_range,
+    check_weight_bits,
+    count_weights,
+)
 from neuralcipher.generators.base import Keystream, Shape
 
 _NAME = "mlp"
@@ -97,12 +104,10 @@ class _Header:
         return [shape for before, after in pairs for shape in ((after, before), (after,))]
 
 
-class MlpFlow:
+class MlpFlow(Unkeyed):
     """t -> frame_t. Source: Storing a Video in a Neural Network. No key takes part."""
 
     name = _NAME
-    keyed = False
-    rate_controlled = False
     config_type = MlpConfig
 
     def __init__(self, config: MlpConfig | None = None) -> None:
@@ -115,16 +120,11 @@ class MlpFlow:
         shown = without_colour(frames)
         count = len(shown)
         header = _Header(VideoHead.of(shown), config.hidden, config.layers, config.encoding, config.weight_bits)
-        weights = sum(math.prod(shape) for shape in header.shapes())
-        if weights > MAX_WEIGHTS:
-            raise UsageError(
-                f"a network of {weights} weights is above the {MAX_WEIGHTS} that a section holds",
-                hint="choose fewer hidden units, or a smaller --scale",
-            )
+        weights = count_weights(header.shapes())
         make_keystream(NO_LATENT)
         torch.manual_seed(context.seed)
         network = _network(header)
-        mean = sum((to_unit(frame) for frame in shown), start=torch.zeros(header.video.picture)) / count
+        mean = mean_picture(shown)
         with torch.no_grad():
             network[-1].bias.copy_(mean.flatten() - 0.5)  # type: ignore[operator]
         draw = torch.Generator().manual_seed(context.seed)
@@ -173,11 +173,6 @@ class MlpFlow:
             with torch.no_grad():
                 y = network(_times(torch.tensor([index]), header).to(device))
             yield with_colour(to_bytes(y[0] + 0.5).cpu().view(header.video.picture)).contiguous()
-
-    @classmethod
-    def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
-        """The same section: nothing in it depends on a keystream."""
-        return section
 
 
 def _network(header: _Header) -> nn.Sequential:

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralcipher.coding.binary import FieldReader, pack_block
-from neuralcipher.errors import ShapeError
 from neuralcipher.generators.base import Shape
 
 NO_LATENT: Shape = (1, 16, 16)
@@ -73,12 +72,6 @@ class VideoHead:
         return cls(count, height, width, channels)
 
 
-def check_frames(frames: Tensor) -> None:
-    """Raise ShapeError unless frames is (N, 3, H, W) uint8 with at least one frame."""
-    if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
-        raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
-
-
 def without_colour(frames: Tensor) -> Tensor:
     """(N, 1, H, W) if the three channels are equal throughout, else the frames; a view, frame by frame compared."""
     grey = all(torch.equal(f[0], f[1]) and torch.equal(f[0], f[2]) for f in frames)
@@ -108,6 +101,11 @@ def shrunk(frames: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return frames
     return torch.cat([to_bytes(F.avg_pool2d(to_unit(frame[None]), factor)) for frame in frames])
+
+
+def mean_picture(frames: Tensor) -> Tensor:
+    """Of frames (N, C, H, W) uint8, one at a time: (C, H, W) float 0..1."""
+    return sum((to_unit(frame) for frame in frames), start=torch.zeros(frames.shape[1:])) / len(frames)
 
 
 def to_unit(x: Tensor) -> Tensor:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from neuralcipher.coding.weights import load_parameters, quantise_through, round_to_bits, step_exponent, step_size
+from neuralcipher.coding.weights import (
+    MAX_WEIGHTS,
+    load_parameters,
+    quantise_through,
+    round_to_bits,
+    step_exponent,
+    step_size,
+)
 from neuralcipher.errors import CheckFailedError, UsageError
 from neuralcipher.flows.base import FitContext, FitProgress
 from neuralcipher.flows.device import training_precision
@@ -58,6 +65,17 @@ def check_range(flow: str, config: object, limits: dict[str, tuple[int, int]]) -
         value = getattr(config, name)
         if value is not None and not low <= value <= high:
             raise UsageError(f"{name} of the {flow} flow must lie within {low}..{high}, not {value}")
+
+
+def count_weights(shapes: Sequence[tuple[int, ...]]) -> int:
+    """How many weights there are. Raises UsageError if a section cannot hold so many."""
+    weights = sum(math.prod(shape) for shape in shapes)
+    if weights > MAX_WEIGHTS:
+        raise UsageError(
+            f"a network of {weights} weights is above the {MAX_WEIGHTS} that a section holds",
+            hint="choose fewer hidden units, or a smaller --scale",
+        )
+    return weights
 
 
 def check_weight_bits(flow: str, bits: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import neuralcipher
+from neuralcipher.attacks.scenery import computed_scenes
 from neuralcipher.flows.base import FitContext, Flow
 from neuralcipher.generators.base import Generator, Keystream, Shape
 from neuralcipher.generators.feistel import FeistelGenerator
@@ -28,30 +29,15 @@ def videos() -> dict[str, Video]:
     """Two cuts of the demo clip, far apart in time and place, and four that are computed, from smooth to rough."""
     clip = neuralcipher.demo_clip()
     bunny = np.stack(list(read_frames(clip, probe(clip, scale=(160, 90), max_frames=60)))).transpose(0, 3, 1, 2)
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
-    i = np.arange(FRAMES, dtype=np.float64)[:, None, None]
-    firefly = (x - 8 - 3 * i) ** 2 + (y - 20) ** 2 < 60
-    grain = np.random.default_rng(7).normal(0, 30, (HEIGHT, WIDTH + FRAMES))
-    gravel = np.stack([grain[:, k : k + WIDTH] for k in range(FRAMES)])
+    sunset, night, gravel, stripes = computed_scenes(FRAMES, HEIGHT, WIDTH)
     return {
         "meadow": np.ascontiguousarray(bunny[:FRAMES, :, :HEIGHT, :WIDTH]),
         "bunny": np.ascontiguousarray(bunny[40 : 40 + FRAMES, :, 30 : 30 + HEIGHT, 90 : 90 + WIDTH]),
-        "sunset": _video(230 - 1.3 * y, 120 - 1.7 * y + 10 * np.sin((x + 3 * i) / 9), 40 + 0.6 * y),
-        "night": _video(12 + 8 * np.sin((x + i) / 5), 14 + 8 * np.sin((y + i) / 4), 30 + 80 * firefly),
-        "gravel": _video(110 + gravel, 100 + gravel, 90 + gravel),
-        "stripes": _video(128 + 100 * wave(x + 2 * i, 3), 128 + 100 * wave(y + i, 4), 200.0),
+        "sunset": sunset,
+        "night": night,
+        "gravel": gravel,
+        "stripes": stripes,
     }
-
-
-def wave(place: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """A square wave, -1 or 1."""
-    return np.sign(np.sin(place / width))
-
-
-def _video(*channels: NDArray[np.float64] | float) -> Video:
-    shape = (FRAMES, HEIGHT, WIDTH)
-    stacked = np.stack([np.broadcast_to(channel, shape) for channel in channels], axis=1)
-    return np.clip(np.rint(stacked), 0, 255).astype(np.uint8)
 
 
 @cache

@@ -19,8 +19,8 @@ from torch import Tensor
 from neuralcipher.attacks.planted.generators import PREFIX, control_generator, weak_generator
 from neuralcipher.attacks.subjects import PairSubject, Recipe, z0_of
 from neuralcipher.coding.binary import FieldReader
-from neuralcipher.errors import ShapeError, UsageError
-from neuralcipher.flows.base import FitContext, Flow, KeystreamFactory
+from neuralcipher.errors import UsageError
+from neuralcipher.flows.base import FitContext, Flow, KeystreamFactory, check_frames
 from neuralcipher.generators.base import Generator, Keystream, Shape
 from neuralcipher.generators.chacha20 import ChaCha20Generator
 
@@ -49,8 +49,7 @@ class PlantedFlow:
 
     def fit(self, frames: Tensor, make_keystream: KeystreamFactory, context: FitContext) -> bytes:
         """Store frames (N, 3, H, W) uint8; see `Flow.fit`."""
-        if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
-            raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
+        check_frames(frames)
         count, _, height, width = frames.shape
         body = self._body(frames, make_keystream((3, height, width)))
         return struct.pack(_HEAD, count, height, width) + body

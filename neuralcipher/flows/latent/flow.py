@@ -10,9 +10,8 @@ from torch import Tensor
 
 from neuralcipher.coding.bits import BitReader
 from neuralcipher.coding.entropy import MessageDecoder
-from neuralcipher.errors import ShapeError
 from neuralcipher.flows.ahead import one_ahead
-from neuralcipher.flows.base import FitContext, KeystreamFactory
+from neuralcipher.flows.base import FitContext, KeystreamFactory, check_frames
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
@@ -41,8 +40,7 @@ class LatentFlow:
 
     def fit(self, frames: Tensor, make_keystream: KeystreamFactory, context: FitContext) -> bytes:
         """Code and train on frames (N, 3, H, W) uint8; see `Flow.fit`."""
-        if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3 or not len(frames):
-            raise ShapeError("frames must be uint8 of shape (N, 3, H, W) with N >= 1")
+        check_frames(frames)
         # here, since only sealing needs OpenCV
         from neuralcipher.flows.latent.fitting import fit
 

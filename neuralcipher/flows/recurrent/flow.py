@@ -11,12 +11,11 @@ from torch.nn import functional as F
 
 from neuralcipher.coding.weights import parameters_to_bytes
 from neuralcipher.errors import UsageError
-from neuralcipher.flows.base import FitContext, KeystreamFactory
+from neuralcipher.flows.base import FitContext, KeystreamFactory, Unkeyed, check_frames
 from neuralcipher.flows.device import place
 from neuralcipher.flows.pictures import (
     NO_LATENT,
     VideoHead,
-    check_frames,
     padded,
     shrunk,
     to_bytes,
@@ -40,15 +39,13 @@ from neuralcipher.flows.training import Apply, Phases, Trainer
 from neuralcipher.generators.base import Keystream, Shape
 
 
-class RecurrentFlow:
+class RecurrentFlow(Unkeyed):
     """y_{i+1} = f(y_i) from stored first frames, then y*_i = f*(y_i). Source: Neural Video Encoding, eq. 2 and 3.
 
     No key takes part: what hides the video is the suite `sealed`.
     """
 
     name = NAME
-    keyed = False
-    rate_controlled = False
     config_type = RecurrentConfig
 
     def __init__(self, config: RecurrentConfig | None = None) -> None:
@@ -133,11 +130,6 @@ class RecurrentFlow:
             as_it_is = is_true and header.upscale == 1
             shown = frame if as_it_is else _repaired(frame, stages, header.upscale, device)
             yield with_colour(shown[:, : header.video.height, : header.video.width]).contiguous()
-
-    @classmethod
-    def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
-        """The same section: nothing in it depends on a keystream."""
-        return section
 
 
 class _Fit:
