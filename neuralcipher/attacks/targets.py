@@ -25,7 +25,7 @@ from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGe
 from neuralcipher.generators.base import Generator, Keystream, Shape, check_shape
 from neuralcipher.generators.feistel import FeistelConfig, FeistelGenerator
 from neuralcipher.keys import Credential, Key, Passphrase, segment_seed, start_latent
-from neuralcipher.pipeline.segments import load_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment, public_seed, stored_segments, stored_video
 
 DEFAULT_SHAPE: Shape = (3, 128, 128)
 _SMALLEST_STATE = 256
@@ -127,7 +127,7 @@ class GeneratorTarget:
 
     def _make(self, z0: Tensor | None = None) -> Generator:
         self.check()
-        seed = hashlib.sha256(f"ncv1 generator {self.seed} 0".encode()).digest()
+        seed = public_seed(self.seed, 0)
         if self.name.startswith(PREFIX):
             return weak_generator(self.name, self.shape)
         kind = generators.find(self.name)

@@ -17,6 +17,7 @@ from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
+    from neuralcipher.attacks.base import Info
     from neuralcipher.attacks.engine import Report
     from neuralcipher.attacks.targets import Target
 
@@ -193,21 +194,11 @@ def _list(*, as_json: bool) -> None:
         result(f"   must catch: {info.positive}; must pass: {info.negative}")
 
 
-def _stated(info: Any) -> dict[str, Any]:
-    return {
-        "number": info.number,
-        "name": info.name,
-        "title": info.title,
-        "property": list(info.properties),
-        "threat_model": [model.value for model in info.threat_models],
-        "needs": info.needs.value,
-        "statistic": info.statistic,
-        "null": info.null,
-        "rule": info.rule,
-        "positive": info.positive,
-        "negative": info.negative,
-        "failure": info.failure,
-    }
+def _stated(info: Info) -> dict[str, Any]:
+    from neuralcipher.attacks.report.record import stated
+
+    more = {"positive": info.positive, "negative": info.negative, "failure": info.failure}
+    return {**stated(info), "needs": info.needs.value, **more}
 
 
 def _show(report: Report, *, quiet: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from neuralcipher.pipeline.segments import (
     SECTION_FLOW,
     SECTION_GENERATOR,
     Picture,
+    public_seed,
     segment_lengths,
     start,
 )
@@ -245,9 +245,7 @@ class _Job:
         return Keystream(generator, z0)
 
     def _public_seed(self, number: int) -> bytes:
-        if self._options.seed is None:
-            return os.urandom(32)
-        return hashlib.sha256(f"ncv1 generator {self._options.seed} {number}".encode()).digest()
+        return os.urandom(32) if self._options.seed is None else public_seed(self._options.seed, number)
 
     def _seed_number(self, number: int) -> int:
         return (self._options.seed or 0) * 1_000_003 % 2**62 + number

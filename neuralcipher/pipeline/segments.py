@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,11 @@ def segment_lengths(frames: int, height: int, width: int) -> list[int]:
     most = max(1, min(_SEGMENT_FRAMES, _SEGMENT_BYTES // (3 * height * width)))
     count = -(-frames // most)
     return [frames * (i + 1) // count - frames * i // count for i in range(count)]
+
+
+def public_seed(seed: int, segment: int) -> bytes:
+    """The 32 bytes that a segment's generator is made from when a run is to be reproducible."""
+    return hashlib.sha256(f"ncv1 generator {seed} {segment}".encode()).digest()
 
 
 def start(seed: SegmentSeed, shape: generators.Shape, device: torch.device) -> Tensor:

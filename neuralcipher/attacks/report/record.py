@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neuralcipher.attacks.base import CONTROL_LEVEL, Measurement, Verdict
+from neuralcipher.attacks.base import CONTROL_LEVEL, Info, Measurement, Verdict
 from neuralcipher.attacks.figures import Figure, Histogram, Lines, Matrix, Pictures
 from neuralcipher.attacks.judge import Row
 from neuralcipher.attacks.session import Settings
@@ -88,14 +88,7 @@ def row_to_dict(row: Row) -> dict[str, Any]:
         }
     )
     return {
-        "number": info.number,
-        "name": info.name,
-        "title": info.title,
-        "property": list(info.properties),
-        "threat_model": [model.value for model in info.threat_models],
-        "statistic": info.statistic,
-        "null": info.null,
-        "rule": info.rule,
+        **stated(info),
         **found,
         "verdict": row.verdict.value,
         "known": row.known,
@@ -105,6 +98,20 @@ def row_to_dict(row: Row) -> dict[str, Any]:
         },
         "seconds": plain(row.seconds),
         "error": row.error,
+    }
+
+
+def stated(info: Info) -> dict[str, Any]:
+    """What an attack states of itself."""
+    return {
+        "number": info.number,
+        "name": info.name,
+        "title": info.title,
+        "property": list(info.properties),
+        "threat_model": [model.value for model in info.threat_models],
+        "statistic": info.statistic,
+        "null": info.null,
+        "rule": info.rule,
     }
 
 
