@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from neuralcipher.cli.process import prepare
+from neuralcipher.process import prepare
 
 prepare()  # before torch is loaded
 

@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 
 from neuralcipher.attacks.pairs.leaks import LEVEL, MEASURES, PooledReport, compare_bundles, compare_keys
 from neuralcipher.attacks.ranks import holm
-from neuralcipher.cli.process import prepare
 from neuralcipher.flows import base as flows
 from neuralcipher.flows.device import resolve_device
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream, Shape
 from neuralcipher.keys import Key, segment_seed, start_latent
+from neuralcipher.process import prepare
 from neuralcipher.video.quality import psnr_db
 from neuralcipher.video.reading import parse_size, probe, read_frames
 

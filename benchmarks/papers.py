@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from neuralcipher.cli.process import prepare
+from neuralcipher.process import prepare
 
 prepare()  # before torch is loaded
 

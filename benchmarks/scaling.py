@@ -101,7 +101,7 @@ def _measure(folder: Path, budget_s: float, threads: int) -> dict[str, float]:
 
 def main() -> None:
     """The child process: print one JSON object."""
-    from neuralcipher.cli.process import prepare
+    from neuralcipher.process import prepare
 
     prepare()
     folder, budget_s, threads = sys.argv[1:]

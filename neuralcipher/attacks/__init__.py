@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuralcipher.attacks import forking
+
 if TYPE_CHECKING:
     from neuralcipher.attacks.engine import Report
     from neuralcipher.keys import Credential
@@ -35,6 +37,8 @@ def run(
     outer encryption of a sealed bundle. only, skip: names of attacks. depth: "quick" or "full". jobs: processes; more
     than one needs an importable main module, as `multiprocessing` does. Raises UsageError and the errors of opening.
     """
+    if jobs > 1:
+        forking.warm()
     from neuralcipher.attacks.engine import choose, run_suite
     from neuralcipher.attacks.session import Settings
     from neuralcipher.attacks.targets import BundleTarget, GeneratorTarget, PackedCredential, Target

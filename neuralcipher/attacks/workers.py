@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from neuralcipher.attacks import forking
 from neuralcipher.attacks.base import Attack, Verdict
 from neuralcipher.attacks.judge import Row
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.targets import Target
+from neuralcipher.process import prepare
 
 _GRACE = 4.0
 _GRACE_S = 60.0
@@ -27,19 +28,51 @@ Progress = Callable[[str, float], None]
 
 @dataclass(slots=True)
 class _Worker:
-    kind: type[Attack]
+    """A process, and the attack that it is at."""
+
     process: BaseProcess
     pipe: Connection
-    started: float
-    limit_s: float | None
+    kind: type[Attack] | None = None
+    started: float = 0.0
+    limit_s: float | None = None
 
-    def end(self, verdict: str) -> Row:
-        """The row of a worker that did not answer."""
-        return Row(self.kind.info, Verdict.ERROR, time.monotonic() - self.started, error=verdict)
+    def give(self, kind: type[Attack], share: float | None) -> None:
+        self.kind, self.started = kind, time.monotonic()
+        self.limit_s = None if share is None else _GRACE * share + _GRACE_S
+        # A process that died since its last row is found by listening to it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send((kind, share))
+
+    @property
+    def late(self) -> bool:
+        return self.kind is not None and self.limit_s is not None and time.monotonic() - self.started > self.limit_s
+
+    def failed(self, why: str) -> Row:
+        """The row of an attack that did not answer."""
+        if self.kind is None:
+            raise RuntimeError("this worker has nothing to do")
+        return Row(self.kind.info, Verdict.ERROR, time.monotonic() - self.started, error=why)
+
+    def hear(self, progress: Progress) -> Row | None:
+        """One message: the row of its attack, or None for news of its progress. Raises EOFError if it is gone."""
+        message = self.pipe.recv()
+        if isinstance(message, Row):
+            self.kind = None
+            return message
+        if self.kind is not None:
+            progress(self.kind.info.name, float(message))
+        return None
+
+    def close(self, wait_s: float = 0.2) -> None:
+        self.pipe.close()
+        self.process.join(wait_s)
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
 
 
 def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
-    """What runs attacks in up to `jobs` processes and yields rows as they finish."""
+    """What runs attacks in up to `jobs` processes and yields rows as they finish; a process lost is replaced."""
 
     def work(
         target: Target,
@@ -49,78 +82,62 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
         scratch: Path,
         progress: Progress,
     ) -> Iterator[Row]:
-        context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-        if hasattr(os, "fork"):
-            # What every worker would import again, at several seconds each.
-            modules = {"neuralcipher.attacks.engine", *(kind.__module__ for kind in kinds)}
-            context.set_forkserver_preload(sorted(modules))
+        forking.warm()
         waiting = sorted(kinds, key=lambda kind: -kind.info.weight)  # the long ones first, so that none is left over
-        running: dict[Connection, _Worker] = {}
+        pool: list[_Worker] = []
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    worker = _start(context, waiting.pop(0), target, settings, shares, scratch)
-                    running[worker.pipe] = worker
-                ready = wait(list(running), timeout=_LOOK_EVERY_S)
-                for pipe in [pipe for pipe in running if pipe in ready]:
-                    row = _hear(running[pipe], progress)
+            while waiting or any(worker.kind for worker in pool):
+                for worker in pool:
+                    if worker.kind is None and waiting:
+                        _next(worker, waiting, shares)
+                while waiting and len(pool) < jobs:
+                    pool.append(_start(target, settings, scratch))
+                    _next(pool[-1], waiting, shares)
+                busy = {worker.pipe: worker for worker in pool if worker.kind}
+                for pipe in wait(list(busy), timeout=_LOOK_EVERY_S):
+                    row, lost = _listen(busy[cast(Connection, pipe)], progress)
+                    if lost:
+                        pool.remove(busy[cast(Connection, pipe)])
                     if row is not None:
-                        _close(running.pop(pipe))
                         yield row
-                for pipe, worker in list(running.items()):
-                    if worker.limit_s is not None and time.monotonic() - worker.started > worker.limit_s:
-                        _close(running.pop(pipe))
-                        yield worker.end(f"it did not stop within {worker.limit_s:.0f} s and was ended")
+                for worker in [worker for worker in pool if worker.late]:
+                    worker.close()
+                    pool.remove(worker)
+                    yield worker.failed(f"it did not stop within {worker.limit_s:.0f} s and was ended")
         finally:
-            for worker in running.values():
-                _close(worker)
+            for worker in pool:
+                worker.close(0.2 if worker.kind is None else 0.0)
 
     return work
 
 
-def _start(
-    context: Any,
-    kind: type[Attack],
-    target: Target,
-    settings: Settings,
-    shares: Mapping[str, float | None],
-    scratch: Path,
-) -> _Worker:
-    ours, theirs = context.Pipe(duplex=False)
-    share = shares[kind.info.name]
-    process = context.Process(target=_serve, args=(theirs, kind, target, settings, share, scratch), daemon=True)
+def _next(worker: _Worker, waiting: list[type[Attack]], shares: Mapping[str, float | None]) -> None:
+    kind = waiting.pop(0)
+    worker.give(kind, shares[kind.info.name])
+
+
+def _listen(worker: _Worker, progress: Progress) -> tuple[Row | None, bool]:
+    """What a worker says, and whether it is gone."""
+    try:
+        return worker.hear(progress), False
+    except (EOFError, ConnectionResetError):
+        worker.close(1.0)
+        return worker.failed(f"its process ended with exit code {worker.process.exitcode}"), True
+
+
+def _start(target: Target, settings: Settings, scratch: Path) -> _Worker:
+    context = forking.context()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, target, settings, scratch), daemon=True)
     process.start()
     theirs.close()
-    limit_s = None if share is None else _GRACE * share + _GRACE_S
-    return _Worker(kind, process, ours, time.monotonic(), limit_s)
+    return _Worker(process, ours)
 
 
-def _hear(worker: _Worker, progress: Progress) -> Row | None:
-    """One message of a worker: its row, or None for news of its progress."""
-    try:
-        message = worker.pipe.recv()
-    except EOFError:
-        worker.process.join()
-        return worker.end(f"its process ended with exit code {worker.process.exitcode}")
-    if isinstance(message, Row):
-        return message
-    progress(worker.kind.info.name, float(message))
-    return None
-
-
-def _close(worker: _Worker) -> None:
-    worker.pipe.close()
-    if worker.process.is_alive():
-        worker.process.join(0.2)
-        worker.process.kill()
-    worker.process.join()
-
-
-def _serve(
-    pipe: Connection, kind: type[Attack], target: Target, settings: Settings, seconds: float | None, scratch: Path
-) -> None:
-    """The life of a worker process: one attack."""
+def _serve(pipe: Connection, target: Target, settings: Settings, scratch: Path) -> None:
+    """The life of a worker process: one attack after another, until nobody listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches the whole group; the parent ends its workers
+    prepare()
     import torch
 
     from neuralcipher.attacks.engine import attack_target
@@ -134,5 +151,7 @@ def _serve(
             last = time.monotonic()
             pipe.send(fraction)
 
-    pipe.send(attack_target(kind, target, settings, seconds, scratch, progress))
-    pipe.close()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            kind, seconds = pipe.recv()
+            pipe.send(attack_target(kind, target, settings, seconds, scratch, progress))

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuralcipher.attacks import forking
 from neuralcipher.cli.console import attack_progress, messages, print_json, result, tell
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, UsageError
+from neuralcipher.process import prepare
 
 if TYPE_CHECKING:
     from neuralcipher.attacks.base import Info
@@ -64,18 +65,21 @@ def attack(
         return
     _check_reports([path for path in (html, None if to_stdout else json_) if path is not None], force=force)
     prepare()  # before anything loads torch
-    target = _target(bundle, generator, key, passphrase, passphrase_file, option or [], shape, assume_opened)
-    from neuralcipher.attacks.engine import Stopped, choose, run_suite
-    from neuralcipher.attacks.resume import Journal
-    from neuralcipher.attacks.session import Settings
+    jobs = min(8, os.cpu_count() or 1) if jobs is None else jobs
+    if jobs < 1:
+        raise UsageError(f"jobs must be 1 or more, not {jobs}")
+    if jobs > 1:
+        forking.warm()
+    with forking.one_thread():
+        target = _target(bundle, generator, key, passphrase, passphrase_file, option or [], shape, assume_opened)
+        from neuralcipher.attacks.engine import Stopped, choose, run_suite
+        from neuralcipher.attacks.resume import Journal
+        from neuralcipher.attacks.session import Settings
 
     settings = Settings("full" if full else "quick", seed, budget)
     kinds = choose(only or (), skip or ())
     if not kinds:
         raise UsageError("no attack is left to run", hint="see ncipher attack --list")
-    jobs = min(8, os.cpu_count() or 1) if jobs is None else jobs
-    if jobs < 1:
-        raise UsageError(f"jobs must be 1 or more, not {jobs}")
     journal = Journal(resume) if resume is not None else None
     command = "ncipher " + " ".join(sys.argv[1:])
     with attack_progress(quiet=quiet or to_stdout) as progress:

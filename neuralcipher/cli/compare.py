@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
+from neuralcipher.process import prepare
 
 if TYPE_CHECKING:
     from neuralcipher.pipeline.comparing import ComparedRow, Comparison

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuralcipher.cli.console import print_json, progress_line, size_text, tell
-from neuralcipher.cli.process import prepare
+from neuralcipher.process import prepare
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -18,8 +18,8 @@ from neuralcipher.cli.credentials import (
     credentials,
     takes_passphrase,
 )
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
+from neuralcipher.process import prepare
 
 
 def open_(

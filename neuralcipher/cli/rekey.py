@@ -17,8 +17,8 @@ from neuralcipher.cli.credentials import (
     read_key,
     takes_passphrase,
 )
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
+from neuralcipher.process import prepare
 
 if TYPE_CHECKING:
     from neuralcipher.keys import Credential

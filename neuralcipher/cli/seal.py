@@ -12,8 +12,8 @@ import typer
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import UsageError
+from neuralcipher.process import prepare
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmg]i?)?b?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}

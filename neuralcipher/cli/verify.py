@@ -15,8 +15,8 @@ from neuralcipher.cli.credentials import (
     credentials,
     takes_passphrase,
 )
-from neuralcipher.cli.process import prepare
 from neuralcipher.errors import EXIT_DAMAGED
+from neuralcipher.process import prepare
 
 
 def verify(
