@@ -110,21 +110,36 @@ class BundleWriter:
 
     @classmethod
     def create_with_slots(
-        cls, file: BinaryIO, bundle_key: BundleKey, slots: Sequence[Slot], *, aead: str = DEFAULT_AEAD
+        cls,
+        file: BinaryIO,
+        bundle_key: BundleKey,
+        slots: Sequence[Slot],
+        *,
+        aead: str = DEFAULT_AEAD,
+        salt: bytes | None = None,
     ) -> BundleWriter:
-        """Begin a sealed bundle with slots that were made for this bundle key, under a fresh salt."""
+        """Begin a sealed bundle with slots that were made for this bundle key.
+
+        salt: that of a bundle that was begun before, whose segment seeds are to stay; else a fresh one. The payload's
+        own salt is always fresh, so that two files of one bundle key never share a keystream.
+        """
         if aead not in AEAD_NAMES:
             raise UsageError(f"no AEAD is called {aead!r}", hint=f"there are: {', '.join(AEAD_NAMES)}")
-        salt = os.urandom(SALT_BYTES)
-        header = serialise(SealedHeader(aead, salt, derive(bundle_key, salt, LABEL_COMMIT), tuple(slots)), bundle_key)
+        salt = os.urandom(SALT_BYTES) if salt is None else salt
+        payload_salt = os.urandom(SALT_BYTES)
+        commit = derive(bundle_key, salt, LABEL_COMMIT)
+        header = serialise(SealedHeader(aead, salt, payload_salt, commit, tuple(slots)), bundle_key)
         file.write(header)
-        cipher = payload_aead(aead, derive(bundle_key, salt, LABEL_PAYLOAD))
+        cipher = payload_aead(aead, derive(bundle_key, payload_salt, LABEL_PAYLOAD))
         return cls(StreamWriter(file, cipher), bundle_key, salt, len(header))
 
     @classmethod
-    def create_bare(cls, file: BinaryIO, key: Key) -> BundleWriter:
-        """Begin a bare bundle: everything in clear, and the key file itself the root of the start latents."""
-        salt = os.urandom(SALT_BYTES)
+    def create_bare(cls, file: BinaryIO, key: Key, *, salt: bytes | None = None) -> BundleWriter:
+        """Begin a bare bundle: everything in clear, and the key file itself the root of the start latents.
+
+        salt: as for `create_with_slots`.
+        """
+        salt = os.urandom(SALT_BYTES) if salt is None else salt
         preamble = serialise(BareHeader(salt))
         file.write(preamble)
         return cls(PlainWriter(file, preamble), key, salt, len(preamble))
@@ -315,7 +330,7 @@ class BundleReader:
         mac = header_mac(self._preamble.covered, header, bundle_key)
         if not hmac.compare_digest(mac, self._preamble.check):
             raise HeaderDamagedError(f"the header of {self.name} is damaged or forged", hint=_COPY_HINT)
-        cipher = payload_aead(header.aead, derive(bundle_key, header.salt, LABEL_PAYLOAD))
+        cipher = payload_aead(header.aead, derive(bundle_key, header.payload_salt, LABEL_PAYLOAD))
         size = self._source.size - self.payload_offset
         self._payload = StreamReader(self._source, self.payload_offset, size, cipher)
         self._root = bundle_key

@@ -50,12 +50,13 @@ _DAMAGED_MAGICS = (b"\x89NCV", b"\x09NCV", b"\xc2\x89NCV", b"\xef\xbf\xbdNCV")
 class SealedHeader:
     """What a reader without a key sees of a sealed bundle.
 
-    aead: one of AEAD_NAMES. salt: 32 bytes, the HKDF salt of every subkey. commit: 32 bytes that fix the
-    bundle key. slots: 1..32, at most 8 of them for a passphrase.
+    aead: one of AEAD_NAMES. salt: 32 bytes, the HKDF salt of every subkey but the payload's. payload_salt: 32 bytes,
+    that of the payload's. commit: 32 bytes that fix the bundle key. slots: 1..32, at most 8 of them for a passphrase.
     """
 
     aead: str
     salt: bytes
+    payload_salt: bytes
     commit: bytes
     slots: tuple[Slot, ...]
 
@@ -152,6 +153,7 @@ def serialise(header: Header, bundle_key: BundleKey | None = None) -> bytes:
         fields: dict[str, Any] = {
             "aead": header.aead,
             "salt": header.salt,
+            "payload_salt": header.payload_salt,
             "commit": header.commit,
             "slots": [_slot_fields(slot) for slot in header.slots],
         }
@@ -259,7 +261,8 @@ def _bare(fields: Any, name: str) -> BareHeader:
 
 
 def _sealed(fields: Any, name: str) -> SealedHeader:
-    fields = _fields(fields, {"aead": str, "salt": bytes, "commit": bytes, "slots": list}, "it", name)
+    types = {"aead": str, "salt": bytes, "payload_salt": bytes, "commit": bytes, "slots": list}
+    fields = _fields(fields, types, "it", name)
     if fields["aead"] not in AEAD_NAMES:
         raise UnsupportedError(
             f"{name} is encrypted with {fields['aead'][:32]!r}, which this installation lacks",
@@ -269,8 +272,8 @@ def _sealed(fields: Any, name: str) -> SealedHeader:
         raise LimitError(f"{name} has {len(fields['slots'])} key slots, above the limit of {MAX_SLOTS}")
     slots = tuple(_slot(slot, name) for slot in fields["slots"])
     check_slot_count(slots, name)
-    salt = _sized(fields, "salt", SALT_BYTES, name)
-    return SealedHeader(fields["aead"], salt, _sized(fields, "commit", COMMIT_BYTES, name), slots)
+    salt, payload_salt = (_sized(fields, field, SALT_BYTES, name) for field in ("salt", "payload_salt"))
+    return SealedHeader(fields["aead"], salt, payload_salt, _sized(fields, "commit", COMMIT_BYTES, name), slots)
 
 
 def _slot(fields: Any, name: str) -> Slot:

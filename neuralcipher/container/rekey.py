@@ -6,6 +6,7 @@ Whoever could read an older copy still can, and knows the bundle key; only rotat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from neuralcipher.container.bundle import BundleReader
@@ -45,7 +46,7 @@ def copy_with_slots(reader: BundleReader, slots: Sequence[Slot], file: BinaryIO)
     header = reader.header
     if not isinstance(header, SealedHeader):
         raise UsageError(f"{reader.name} is bare and has no key slots", hint="seal the video again")
-    changed = SealedHeader(header.aead, header.salt, header.commit, tuple(slots))
+    changed = replace(header, slots=tuple(slots))
     file.write(serialise(changed, reader.bundle_key))
     for start in range(reader.payload_offset, reader.size_bytes, _PIECE_BYTES):
         file.write(reader.source.read(start, min(_PIECE_BYTES, reader.size_bytes - start)))

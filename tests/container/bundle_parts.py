@@ -21,6 +21,7 @@ KEY = Key(bytes(range(32)))
 OTHER = Key(bytes(range(1, 33)))
 BUNDLE_KEY = BundleKey(bytes(range(50, 82)))
 SALT = bytes(range(150, 182))
+PAYLOAD_SALT = bytes(range(100, 132))
 NAME = "x.ncv"
 METADATA = {"name": "clip.mp4", "size": [64, 48], "audio": None, "exact": True}
 
@@ -77,6 +78,7 @@ def sealed_fields() -> dict[str, Any]:
     return {
         "aead": "chacha20-poly1305",
         "commit": hkdf(BUNDLE_KEY.reveal(), SALT, b"ncv1 commit"),
+        "payload_salt": PAYLOAD_SALT,
         "salt": SALT,
         "slots": [{"kind": "key", "salt": salt, "wrapped": kek.encrypt(bytes(12), BUNDLE_KEY.reveal(), data)}],
     }
@@ -95,7 +97,7 @@ def with_header(packed: bytes, *, version: int = 1, suite: int = 1, payload: byt
 
 def with_plaintext(plaintext: bytes) -> bytes:
     """A bundle for KEY whose payload is this plaintext, in valid chunks."""
-    cipher = ChaCha20Poly1305(hkdf(BUNDLE_KEY.reveal(), SALT, b"ncv1 payload"))
+    cipher = ChaCha20Poly1305(hkdf(BUNDLE_KEY.reveal(), PAYLOAD_SALT, b"ncv1 payload"))
     chunks = [plaintext[at : at + 65_536] for at in range(0, max(1, len(plaintext)), 65_536)]
     payload = b"".join(
         cipher.encrypt(index.to_bytes(11, "big") + bytes([index == len(chunks) - 1]), chunk, None)

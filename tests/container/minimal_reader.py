@@ -44,15 +44,16 @@ def read(data: bytes, secret: bytes | str) -> tuple[dict[str, Any], Sections]:
         need(len(header["salt"]) == 32 and check == sha256(covered).digest(), "header")
         need(len(payload) >= 32 and payload[-32:] == sha256(data[:-32]).digest(), "checksum")
         return directory(payload[:-32])
-    fields(header, {"aead": str, "commit": bytes, "salt": bytes, "slots": list})
-    need(header["aead"] in AEADS and len(header["salt"]) == len(header["commit"]) == 32, "header")
+    fields(header, {"aead": str, "commit": bytes, "payload_salt": bytes, "salt": bytes, "slots": list})
+    need(header["aead"] in AEADS, "AEAD")
+    need(all(len(header[name]) == 32 for name in ("commit", "payload_salt", "salt")), "header")
     slots = header["slots"]
     for slot in slots:
         check_slot(slot)
     need(1 <= len(slots) <= 32 and sum(s["kind"] == "passphrase" for s in slots) <= 8, "number of slots")
     root = bundle_key(slots, secret, header)
     need(hmac.compare_digest(check, hmac.digest(hkdf(root, header["salt"], b"ncv1 header"), covered, "sha256")), "MAC")
-    cipher = AEADS[header["aead"]](hkdf(root, header["salt"], b"ncv1 payload"))
+    cipher = AEADS[header["aead"]](hkdf(root, header["payload_salt"], b"ncv1 payload"))
     pieces = [payload[at : at + 65_552] for at in range(0, len(payload), 65_552)]
     need(bool(pieces) and (len(pieces) == 1 or len(pieces[-1]) > 16), "chunks")
     try:

@@ -51,11 +51,14 @@ def refused(data: bytes, error: type[BundleError], sentence: str) -> None:
     st.sampled_from(["chacha20-poly1305", "aes-256-gcm"]),
     st.binary(min_size=32, max_size=32),
     st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
     st.lists(key_slots, min_size=1, max_size=24),
     st.lists(passphrase_slots, max_size=8),
 )
-def test_round_trip(aead: str, salt: bytes, commit: bytes, first: list[Slot], second: list[Slot]) -> None:
-    header = SealedHeader(aead, salt, commit, (*first, *second))
+def test_round_trip(
+    aead: str, salt: bytes, payload_salt: bytes, commit: bytes, first: list[Slot], second: list[Slot]
+) -> None:
+    header = SealedHeader(aead, salt, payload_salt, commit, (*first, *second))
     data = serialise(header, BUNDLE_KEY)
     preamble = parse(Source(io.BytesIO(data), len(data), NAME))
     assert preamble.header == header
@@ -133,6 +136,8 @@ def change(fields: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "sentence"),
     [
         ("salt", None, "lacks field 'salt'"),
+        ("payload_salt", None, "lacks field 'payload_salt'"),
+        ("payload_salt", bytes(33), "'payload_salt' has 33 bytes instead of 32"),
         ("aead", None, "lacks field 'aead'"),
         ("commit", None, "lacks field 'commit'"),
         ("slots", None, "lacks field 'slots'"),

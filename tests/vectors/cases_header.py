@@ -31,6 +31,7 @@ def headers() -> Iterator[Vector]:
     fields: dict[str, Any] = {
         "aead": "chacha20-poly1305",
         "commit": noise("c"),
+        "payload_salt": noise("p"),
         "salt": noise("s"),
         "slots": [key_slot()],
     }
@@ -51,7 +52,7 @@ def headers() -> Iterator[Vector]:
     yield case("bytes-key", "a key is bytes", Pairs([(b"aead", "chacha20-poly1305"), *list(fields.items())[1:]]))
     yield case("trailing", "a byte follows the map", Raw(pack(fields) + b"\xc0"))
     yield case("two-values", "a second map follows", Raw(pack(fields) + pack({})))
-    yield case("long-map", "a map of 4 in the form for 16 bits", Raw(b"\xde\x00\x04" + pack(fields)[1:]))
+    yield case("long-map", "a map of 5 in the form for 16 bits", Raw(b"\xde\x00\x05" + pack(fields)[1:]))
     yield case("long-text", "text in a longer form", Raw(pack(fields).replace(b"\xa4aead", b"\xd9\x04aead")))
     yield case("long-bytes", "bytes in a longer form", Raw(pack(fields).replace(b"\xc4\x20", b"\xc5\x00\x20", 1)))
     yield case("float", "a float", {**fields, "aead": Raw(b"\xca\x3f\x80\x00\x00")})
@@ -65,7 +66,7 @@ def headers() -> Iterator[Vector]:
     yield case("claims", "bytes of 4 GiB are claimed", {**fields, "salt": Raw(b"\xc6\xff\xff\xff\xff")})
     yield case("claims-list", "a list of 2^32-1 values is claimed", {**fields, "slots": Raw(b"\xdd\xff\xff\xff\xff")})
     yield case("claims-map", "a map of 2^32-1 entries is claimed", Raw(b"\xdf\xff\xff\xff\xff"))
-    for name in ("salt", "commit"):
+    for name in ("salt", "payload_salt", "commit"):
         yield case(f"{name}-short", f"31 bytes of {name}", {**fields, name: bytes(31)})
         yield case(f"{name}-long", f"33 bytes of {name}", {**fields, name: bytes(33)})
         yield case(f"{name}-text", f"text as {name}", {**fields, name: "x" * 32})
@@ -114,6 +115,12 @@ def checks() -> Iterator[Vector]:
         "MAC wrong",
         "another salt, the MAC as it was",
         Sealed(fields={"salt": noise("x")}, check=data[end : end + 32]).bytes(),
+    )
+    yield Vector(
+        "payload-salt-other",
+        "MAC wrong",
+        "another salt of the payload, the MAC as it was",
+        Sealed(fields={"payload_salt": noise("x")}, check=data[end : end + 32]).bytes(),
     )
     aes = Sealed(aead="aes-256-gcm", check=data[end : end + 32], payload=data[end + 32 :]).bytes()
     yield Vector("aead-swapped", "MAC wrong", "the name of the AEAD was changed", aes)

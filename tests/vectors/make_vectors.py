@@ -43,6 +43,7 @@ KEY = noise("key file")
 OTHER = noise("another key file")
 BUNDLE_KEY = noise("bundle key")
 SALT = noise("header salt")
+PAYLOAD_SALT = noise("payload salt")
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
@@ -170,7 +171,7 @@ def chunk(
 ) -> bytes:
     cipher = {"chacha20-poly1305": ChaCha20Poly1305, "aes-256-gcm": AESGCM}[aead]
     nonce = number.to_bytes(11, "big") + bytes([last])
-    return cipher(hkdf(bundle_key, SALT, b"ncv1 payload")).encrypt(nonce, piece, None)
+    return cipher(hkdf(bundle_key, PAYLOAD_SALT, b"ncv1 payload")).encrypt(nonce, piece, None)
 
 
 def preamble(
@@ -200,7 +201,8 @@ class Sealed:
     start: dict[str, Any] = field(default_factory=dict)
 
     def bytes(self) -> bytes:
-        fields = {"aead": self.aead, "commit": commit(), "salt": SALT, "slots": self.slots, **self.fields}
+        salts = {"payload_salt": PAYLOAD_SALT, "salt": SALT}
+        fields = {"aead": self.aead, "commit": commit(), **salts, "slots": self.slots, **self.fields}
         for name in self.without:
             del fields[name]
         header = pack(fields) if self.header is None else pack(self.header)

@@ -213,11 +213,13 @@ def _changed_headers(
     for aead in AEAD_NAMES:
         yield replace(header, aead=aead)
     yield replace(header, salt=draw.bytes(32))
+    yield replace(header, payload_salt=draw.bytes(32))
     yield replace(header, commit=draw.bytes(32))
     for sibling in siblings:
         other = parse(Source(io.BytesIO(sibling.data), len(sibling.data), "a sibling")).header
         if isinstance(other, SealedHeader):
             yield replace(header, slots=other.slots)
             yield replace(header, salt=other.salt)
+            yield replace(header, payload_salt=other.payload_salt)
             yield replace(header, commit=other.commit)
             yield replace(header, slots=other.slots, commit=other.commit)
