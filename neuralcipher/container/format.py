@@ -261,7 +261,7 @@ def _bare(fields: Any, name: str) -> BareHeader:
 
 
 def _sealed(fields: Any, name: str) -> SealedHeader:
-    types = {"aead": str, "salt": bytes, "payload_salt": bytes, "commit": bytes, "slots": list}
+    types: dict[str, type] = {"aead": str, "salt": bytes, "payload_salt": bytes, "commit": bytes, "slots": list}
     fields = _fields(fields, types, "it", name)
     if fields["aead"] not in AEAD_NAMES:
         raise UnsupportedError(
