@@ -25,7 +25,7 @@ from neuralcipher.flows.algorithm1 import Algorithm1
 from neuralcipher.flows.device import place, training_precision
 from neuralcipher.flows.recurrent import RecurrentConfig
 from neuralcipher.flows.recurrent.curriculum import Curriculum
-from neuralcipher.flows.training import ADAM, Trainer
+from neuralcipher.flows.training import ADAM, Phase, Trainer
 
 CPU = torch.device("cpu")
 WINDOW, NCONV, FRAMES = 4, 32, 16
@@ -55,8 +55,9 @@ def ours(frames: torch.Tensor, steps: int, bits: int) -> None:
     config = RecurrentConfig(curriculum_from=WINDOW, curriculum_to=WINDOW, window=WINDOW, batch=WINDOW)
     network = Algorithm1(NCONV)
     place(network, CPU)
-    trainer = Trainer("recurrent", network, bits, CPU, lambda step, done, loss: None, optimiser=ADAM)
-    trainer.train(Curriculum(frames, config, 0, CPU).loss, lambda step: step / steps)
+    phase = Phase(lambda step: step / steps, lambda step, done, loss: None)
+    trainer = Trainer("recurrent", network, bits, CPU, phase, optimiser=ADAM)
+    trainer.train(Curriculum(frames, config, 0, CPU).loss)
 
 
 def main() -> None:

@@ -73,9 +73,9 @@ class AutoencoderFlow:
         weights = config.stages * sum(math.prod(shape) for shape in algorithm1_shapes(config.nconv))
         for number in range(config.stages):
             stage = Algorithm1(config.nconv)
-            report = phases.reporter(number, weights * config.weight_bits // 8)
-            trainer = Trainer(self.name, stage, config.weight_bits, context.device, report, rate=_RATE)
-            exponents += trainer.train(_Pairs(inputs, frames, context, number).loss, phases.of(number))
+            phase = phases.of(number, weights * config.weight_bits // 8)
+            trainer = Trainer(self.name, stage, config.weight_bits, context.device, phase, rate=_RATE)
+            exponents += trainer.train(_Pairs(inputs, frames, context, number).loss)
             stages.append(stage)
             if number + 1 < config.stages:
                 inputs = _apply(stage, inputs, context.device)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from neuralcipher.errors import ShapeError
+from neuralcipher.flows.notes import Notes
 from neuralcipher.generators.base import Keystream, Shape
 from neuralcipher.registry import Registry
 
@@ -40,6 +41,7 @@ class FitContext:
     progress: called now and then; may raise to stop the fit, and the exception passes through.
     target_bytes, target_psnr_db: what a flow that is rate_controlled aims at instead of its quality, at most one.
     tell: called with a sentence for the user where the fit departs from what was asked.
+    notes: what an earlier process had reached of this fit, and where this one keeps what it reaches.
     """
 
     budget_s: float
@@ -49,6 +51,7 @@ class FitContext:
     target_bytes: int | None = None
     target_psnr_db: float | None = None
     tell: Callable[[str], None] = lambda sentence: None
+    notes: Notes = field(default_factory=Notes)
 
 
 class Flow(Protocol):
@@ -70,7 +73,7 @@ class Flow(Protocol):
         """Train on frames (N, 3, H, W) uint8 and return the section to store.
 
         make_keystream: called once, with the latent shape this flow wants; its z_1.. then belong to the frames in
-        order. Raises CheckFailedError if the fit diverges.
+        order. A fit that was stopped goes on from the context's notes. Raises CheckFailedError if the fit diverges.
         """
         ...
 

@@ -157,11 +157,11 @@ class LstmFlow(Unkeyed):
             network,
             config.weight_bits,
             context.device,
-            phases.reporter(0, weights * config.weight_bits // 8 + len(first)),
+            phases.of(0, weights * config.weight_bits // 8 + len(first)),
             optimiser=config.optimiser,
             half=bool(config.half),
         )
-        exponents = trainer.train(_Unrolled(shown, header, config.window, context.device).loss, phases.of(0))
+        exponents = trainer.train(_Unrolled(shown, header, config.window, context.device).loss)
         return head + first + parameters_to_bytes(network.parameters(), config.weight_bits, exponents)
 
     @classmethod

@@ -135,18 +135,17 @@ class MlpFlow(Unkeyed):
             return F.mse_loss(apply(_times(index, header).to(context.device)).float() + 0.5, truth)
 
         phases = Phases(context, config.steps, 1)
-        report = phases.reporter(0, weights * config.weight_bits // 8)
         trainer = Trainer(
             _NAME,
             network,
             config.weight_bits,
             context.device,
-            report,
+            phases.of(0, weights * config.weight_bits // 8),
             rate=_RATE,
             optimiser=config.optimiser,
             half=bool(config.half),
         )
-        exponents = trainer.train(loss, phases.of(0))
+        exponents = trainer.train(loss)
         return header.to_bytes() + parameters_to_bytes(network.parameters(), config.weight_bits, exponents)
 
     @classmethod

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from neuralcipher.coding.weights import (
 from neuralcipher.errors import CheckFailedError, UsageError
 from neuralcipher.flows.base import FitContext, FitProgress
 from neuralcipher.flows.device import training_precision
+from neuralcipher.flows.notes import Notes, restore_training, training_arrays
 
 Apply = Callable[..., Tensor]
 """The network with the weights of this step: as they are, or on the grid that is stored."""
@@ -86,41 +87,53 @@ def check_weight_bits(flow: str, bits: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One network's share of a fit.
+
+    fraction: how much of it is done after so many steps. report: called with (step, share done, mean squared error).
+    notes, name: where, and under what name, training is kept for the case that it is stopped.
+    """
+
+    fraction: Fraction
+    report: Callable[[int, float, float], None]
+    notes: Notes = field(default_factory=Notes)
+    name: str = "network"
+
+
 class Phases:
     """Shares of one budget, in seconds or in steps, for fits that follow each other."""
 
     def __init__(self, context: FitContext, steps: int | None, number: int) -> None:
         self._context, self._steps, self._number = context, steps, number
-        self._started = time.monotonic()
 
     def fraction(self, phase: int, step: int) -> float:
         """How much of this phase is done."""
         if self._steps is not None:
             return step * self._number / self._steps if self._steps else 1.0
-        spent = time.monotonic() - self._started
+        spent = self._context.notes.elapsed_s()
         done = spent / self._context.budget_s if self._context.budget_s > 0 else 1.0
         return done * self._number - phase
 
-    def of(self, phase: int) -> Fraction:
-        """The same as a function of the step."""
-        return partial(self.fraction, phase)
+    def of(self, phase: int, size_bytes: int) -> Phase:
+        """One phase, which reports as progress of the whole fit. size_bytes: of the section, as far as is known."""
 
-    def reporter(self, phase: int, size_bytes: int) -> Callable[[int, float, float], None]:
-        """Reports (step, share of this phase, mean squared error) as progress of the whole fit."""
+        def fraction(step: int) -> float:
+            return self.fraction(phase, step)
 
         def report(step: int, done: float, loss: float) -> None:
             overall = (phase + min(1.0, done)) / self._number
             psnr_db = -10 * math.log10(min(max(loss, 1e-10), 1e10))
             self._context.progress(FitProgress(step, overall, psnr_db, size_bytes))
 
-        return report
+        return Phase(fraction, report, self._context.notes, f"network {phase}")
 
 
 class Trainer:
     """Trains one network on a loss. Gradients are clipped; a loss that explodes is undone and tried more slowly.
 
     flow: named in messages. weight_bits: 2..8 trains the end on the grid that is stored; 16 and 32 do not.
-    report: see `Phases.reporter`. optimiser: ADAM, LARS or LAMB. half: FP16 with a loss scale, on CUDA only;
+    phase: its share of the fit. optimiser: ADAM, LARS or LAMB. half: FP16 with a loss scale, on CUDA only;
     elsewhere, and without it, bfloat16 where that is faster.
     """
 
@@ -130,30 +143,39 @@ class Trainer:
         network: nn.Module,
         weight_bits: int,
         device: torch.device,
-        report: Callable[[int, float, float], None],
+        phase: Phase,
         *,
         rate: float | None = None,
         optimiser: int = ADAM,
         half: bool = False,
     ) -> None:
         self._flow, self._network, self._bits, self._device = flow, network.to(device), weight_bits, device
-        self._report, self._kind = report, optimiser
+        self._phase, self._kind = phase, optimiser
         self._rate = RATE if rate is None else rate
         self._half = half and device.type == "cuda"
         self._parameters = list(network.parameters())
         self._exponents: list[int] | None = None
 
-    def train(self, loss_of: Callable[[Apply, float], Tensor], fraction: Fraction) -> list[int]:
-        """Train until fraction reaches 1; the weights end as they are stored. Returns their grids, if they have any.
+    def train(self, loss_of: Callable[[Apply, float], Tensor]) -> list[int]:
+        """Train until its phase is over; the weights end as they are stored. Returns their grids, if they have any.
 
-        loss_of: called with the network to apply and the fraction done. Raises CheckFailedError on divergence.
+        loss_of: called with the network to apply and the fraction done. What an earlier process noted is gone on with;
+        a network that it finished is not trained again. Raises CheckFailedError on divergence.
         """
         rate, retries, step = self._rate, 0, 0
+        noted = self._phase.notes.get(self._phase.name)
+        if noted is not None:
+            rate, retries, step = float(noted["rate"]), int(noted["retries"]), int(noted["step"])
+            self._exponents = noted["grids"].tolist() or None
         optimiser = make_optimiser(self._kind, self._parameters, rate)
+        if noted is not None:
+            restore_training(noted, self._network, optimiser)
+            if noted["finished"]:
+                return self._exponents or []
         scaler = torch.amp.GradScaler(self._device.type, enabled=self._half)
         base = optimiser.param_groups[0]["lr"]
         good = self._copy()
-        while (done := fraction(step)) < 1:
+        while (done := self._phase.fraction(step)) < 1:
             for group in optimiser.param_groups:
                 group["lr"] = base * (0.5 + 0.5 * math.cos(math.pi * done) + _LAST_RATE)
             if self._exponents is None and self._bits <= 8 and done >= _QUANTISE_AFTER:
@@ -180,10 +202,25 @@ class Trainer:
             scaler.update()
             self._stay_on_grid()
             if step == 1 or step % 10 == 0:
-                self._report(step, done, value)
+                self._phase.report(step, done, value)
+            if self._phase.notes.due():
+                self._note(optimiser, rate, retries, step)
         if not self._is_finite():  # the last step was a bad one
             load_parameters(self._network, good)
-        return self._round()
+        grids = self._round()
+        self._exponents = grids or None
+        self._note(optimiser, rate, retries, step, finished=True)
+        return grids
+
+    def _note(
+        self, optimiser: torch.optim.Optimizer, rate: float, retries: int, step: int, *, finished: bool = False
+    ) -> None:
+        if not self._is_finite():  # a bad step, which may still be undone
+            return
+        numbers = {"rate": rate, "retries": retries, "step": step, "finished": finished}
+        arrays = {name: np.array(value) for name, value in numbers.items()}
+        arrays["grids"] = np.array(self._exponents or [], dtype=np.int64)
+        self._phase.notes.put(self._phase.name, arrays | training_arrays(self._parameters, optimiser))
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self._half:

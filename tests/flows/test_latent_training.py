@@ -14,6 +14,7 @@ from neuralcipher.flows.latent import LatentFlow, training
 from neuralcipher.flows.latent.head import Changes, Head
 from neuralcipher.flows.latent.training import RepairInputs, errors_with, fit_changes
 from neuralcipher.flows.latent.transform import Colour
+from neuralcipher.flows.notes import Notes
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 FREE = 10**7  # bits of everything else: beside them, changes cost nothing
@@ -39,6 +40,7 @@ def fit(inputs: RepairInputs, steps: int, message_bits: int = FREE) -> tuple[boo
         report=lambda step, error: None,
         seed=3,
         device=CPU,
+        notes=Notes(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,15 +11,16 @@ from torch import Tensor, nn
 
 from neuralcipher.errors import CheckFailedError
 from neuralcipher.flows import training
-from neuralcipher.flows.training import ADAM, LAMB, LARS, Phases, Trainer, make_optimiser
+from neuralcipher.flows.notes import Notes
+from neuralcipher.flows.training import ADAM, LAMB, LARS, Phase, Phases, Trainer, make_optimiser
 
 
 def silent(step: int, done: float, loss: float) -> None:
     pass
 
 
-def until(steps: int) -> Callable[[int], float]:
-    return lambda step: step / steps
+def until(steps: int, notes: Notes | None = None) -> Phase:
+    return Phase(lambda step: step / steps, silent, notes or Notes())
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_divergence_is_undone_and_tried_more_slowly(monkeypatch: pytest.MonkeyPa
         seen.append(float(network.weight.detach()))
         return y * (math.nan if call == 5 else 1e9 if call == 9 else 1.0)
 
-    Trainer("test", network, 32, CPU, silent, rate=0.1).train(loss, until(20))
+    Trainer("test", network, 32, CPU, until(20), rate=0.1).train(loss)
     assert rates == [0.1, 0.05, 0.025]
     assert seen[6] == 0.5
     assert seen[10] == 0.5
@@ -85,9 +85,9 @@ def test_divergence_is_undone_and_tried_more_slowly(monkeypatch: pytest.MonkeyPa
 
 
 def test_divergence_without_end_is_a_failure_with_a_hint() -> None:
-    trainer = Trainer("test", Number(), 8, CPU, silent)
+    trainer = Trainer("test", Number(), 8, CPU, until(50))
     with pytest.raises(CheckFailedError, match="the fit of the test flow diverged") as caught:
-        trainer.train(lambda apply, done: apply(torch.ones(1)).mean() * math.inf, until(50))
+        trainer.train(lambda apply, done: apply(torch.ones(1)).mean() * math.inf)
     assert "--seed" in caught.value.hint
 
 
@@ -95,8 +95,8 @@ def test_divergence_without_end_is_a_failure_with_a_hint() -> None:
 @pytest.mark.parametrize("kind", [ADAM, LARS, LAMB])
 def test_weights_end_as_they_are_stored(bits: int, kind: int) -> None:
     network = nn.Linear(3, 4)
-    trainer = Trainer("test", network, bits, CPU, silent, optimiser=kind)
-    exponents = trainer.train(lambda apply, done: (apply(torch.ones(2, 3)) - 0.3).square().mean(), until(30))
+    trainer = Trainer("test", network, bits, CPU, until(30), optimiser=kind)
+    exponents = trainer.train(lambda apply, done: (apply(torch.ones(2, 3)) - 0.3).square().mean())
     for number, parameter in enumerate(network.parameters()):
         if bits <= 8:
             levels = parameter.detach() / 2 ** (exponents[number] / 8)
@@ -108,15 +108,15 @@ def test_weights_end_as_they_are_stored(bits: int, kind: int) -> None:
 
 def test_phases_share_a_budget_of_steps() -> None:
     phases = Phases(context(), 30, 3)
-    assert [phases.of(number)(10) for number in range(3)] == [1.0, 1.0, 1.0]
-    assert phases.of(1)(5) == 0.5
+    assert [phases.of(number, 0).fraction(10) for number in range(3)] == [1.0, 1.0, 1.0]
+    assert phases.of(1, 0).fraction(5) == 0.5
 
 
 def test_progress_of_phases_adds_up() -> None:
     reports = []
     phases = Phases(context(progress=reports.append), 30, 3)
     for number in range(3):
-        phases.reporter(number, 77)(1, 0.5, 0.01)
+        phases.of(number, 77).report(1, 0.5, 0.01)
     assert [report.fraction for report in reports] == pytest.approx([1 / 6, 3 / 6, 5 / 6])
     assert [report.psnr_db for report in reports] == pytest.approx([20.0] * 3)
     assert reports[0].size_bytes == 77
@@ -127,7 +127,48 @@ def test_half_precision_changes_nothing_where_there_is_no_cuda() -> None:
     for half in (False, True):
         torch.manual_seed(1)
         network = nn.Linear(3, 4)
-        trainer = Trainer("test", network, 32, CPU, silent, half=half)
-        trainer.train(lambda apply, done: (apply(torch.ones(2, 3)) - 0.3).square().mean(), until(10))
+        trainer = Trainer("test", network, 32, CPU, until(10), half=half)
+        trainer.train(lambda apply, done: (apply(torch.ones(2, 3)) - 0.3).square().mean())
         found.append(network.weight.detach())
     assert torch.equal(found[0], found[1])
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("bits", [4, 32])
+@pytest.mark.parametrize("kind", [ADAM, LARS, LAMB])
+@pytest.mark.parametrize("stopped_at", [1, 13, 38])
+def test_training_goes_on_where_another_process_was_stopped(bits: int, kind: int, stopped_at: int) -> None:
+    """No step is done twice, and without random draws the result is the same bit for bit."""
+    saved: list[bytes] = []
+
+    def train(notes: Notes, last: int) -> tuple[Tensor, list[int], int]:
+        torch.manual_seed(1)
+        network, steps = nn.Linear(3, 4), 0
+
+        def loss(apply: training.Apply, done: float) -> Tensor:
+            nonlocal steps
+            if steps == last:
+                raise KilledError
+            steps += 1
+            return (apply(torch.ones(2, 3)) - 0.3).square().mean()
+
+        trainer = Trainer("test", network, bits, CPU, until(40, notes), optimiser=kind)
+        try:
+            exponents = trainer.train(loss)
+        except KilledError:
+            exponents = []
+        return network.weight.detach().clone(), exponents, steps
+
+    whole, exponents, _ = train(Notes(), 100)
+    train(Notes(None, saved.append, every_s=0.0), stopped_at)
+    resumed, resumed_exponents, steps = train(Notes(saved[-1], saved.append, every_s=0.0), 100)
+    assert steps == 40 - stopped_at
+    assert torch.equal(resumed, whole)
+    assert resumed_exponents == exponents
+    again, again_exponents, steps = train(Notes(saved[-1]), 100)
+    assert steps == 0
+    assert torch.equal(again, whole)
+    assert again_exponents == exponents

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralcipher.coding.bits import BitChannel, BitWriter
-from neuralcipher.coding.entropy import MessageEncoder
-from neuralcipher.flows.latent.history import FrameLatents, History, code_motion, settle
+from neuralcipher.coding.bits import BitChannel, BitReader, BitWriter
+from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
+from neuralcipher.flows.latent.attempts import KeptAttempt
+from neuralcipher.flows.latent.history import FrameLatents, History, code_motion, read_batch, settle
 from neuralcipher.flows.latent.model import EntropyModel
 from neuralcipher.flows.latent.motion import Motion
 from neuralcipher.flows.latent.opticalflow import OpticalFlow
@@ -20,7 +21,7 @@ from neuralcipher.flows.latent.planning import Planner
 from neuralcipher.flows.latent.residual import ResidualCoder
 from neuralcipher.flows.latent.search import Luma, MotionSearch
 from neuralcipher.flows.latent.section import most_frames
-from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, groups
+from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis, step_size
 from neuralcipher.flows.latent.transform import forward_transform, planar
 from neuralcipher.flows.latent.warp import BLOCK
@@ -85,16 +86,24 @@ class SegmentEncoder:
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}
 
-    def encode(self, quality: int, report: AttemptCallback, tuning: Tuning | None = None) -> Attempt:
-        """Code every group at a quality 0..100."""
-        tuning = tuning or Tuning()
-        plan = self._planner.plan(step_size(quality, ANCHOR_LEVEL), tuning.length)
+    def encode(
+        self, quality: int, report: AttemptCallback, tuning: Tuning | None = None, kept: KeptAttempt | None = None
+    ) -> Attempt:
+        """Code every group at a quality 0..100; groups that are kept are decoded instead."""
+        tuning, kept = tuning or Tuning(), kept or KeptAttempt()
+        plan = kept.plan or self._planner.plan(step_size(quality, ANCHOR_LEVEL), tuning.length)
+        kept.plan = plan
         run = _Run(self._frames, quality, tuning, self._device, plan, self._size)
-        for group in groups(plan):
-            encoder = MessageEncoder(full=True)
-            for batch in group.batches:
-                run.batch(batch, group.stop - group.start, BitWriter(encoder), self._find)
-            run.attempt.messages.append(encoder.to_bytes())
+        done = list(kept.messages)
+        for number, group in enumerate(groups(plan)):
+            if number < len(done):
+                self._remember(run.replay(group, done[number]))
+            else:
+                encoder = MessageEncoder(full=True)
+                for batch in group.batches:
+                    run.batch(batch, group.stop - group.start, BitWriter(encoder), self._find)
+                run.attempt.messages.append(encoder.to_bytes())
+                kept.add(run.attempt.messages[-1])
             run.forget(group.keep)
             pixels = group.stop * 3 * self._size[0] * self._size[1]
             report(group.stop, math.fsum(run.attempt.error[: group.stop]) / pixels, run.attempt.size_bytes)
@@ -111,9 +120,18 @@ class SegmentEncoder:
         luma = {i: Luma(synthesis.reference(i)) for i in pair}
         search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price)
         found = search.find([luma[i] for i in pair], starts, guess, thorough)
-        for number, i in enumerate(pair):
-            self._starts[frame.index, i] = torch.from_numpy(found.vectors[number])
+        self._begin_from(frame, found)
         return found
+
+    def _begin_from(self, frame: CodedFrame, motion: Motion) -> None:
+        """Start the next attempt's search of this frame here."""
+        for number, i in enumerate((frame.first, frame.second)):
+            self._starts[frame.index, i] = torch.from_numpy(motion.vectors[number])
+
+    def _remember(self, found: Sequence[FrameLatents]) -> None:
+        for latents in found:
+            if latents.frame.level != KEY_LEVEL:
+                self._begin_from(latents.frame, latents.motion)
 
     def _start(self, index: int, reference: int, grid: tuple[int, int]) -> Tensor:
         found = self._starts.get((index, reference))
@@ -162,6 +180,18 @@ class _Run:
         stored = settle(frames, motions, around, coded, self._history)
         for latents, prediction in zip(stored, predictions, strict=True):
             self._keep(latents, prediction)
+
+    def replay(self, group: Group, message: bytes) -> list[FrameLatents]:
+        """Take a group from its message, as an opener does."""
+        channel = BitReader(MessageDecoder(message, b""))
+        found: list[FrameLatents] = []
+        for batch in group.batches:
+            read = read_batch(batch, self._history, self._model, channel, self._quality)
+            for latents in read:
+                self._keep(latents, self._synthesis.predict(latents.frame, latents.motion))
+            found += read
+        self.attempt.messages.append(message)
+        return found
 
     def forget(self, keep: Set[int]) -> None:
         """Drop what no later frame refers to."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
 from neuralcipher.flows.base import FitContext, FitProgress
 from neuralcipher.flows.latent import rate
+from neuralcipher.flows.latent.attempts import Attempts
 from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
 from neuralcipher.flows.latent.head import Head
@@ -16,6 +16,7 @@ from neuralcipher.flows.latent.section import LatentSection
 from neuralcipher.flows.latent.training import RepairInputs, fit_changes
 from neuralcipher.flows.latent.transform import Colour
 from neuralcipher.flows.latent.warp import SQUARE
+from neuralcipher.flows.notes import Notes
 
 _COLOUR_SAMPLE = 1 << 18
 _CODING_SHARE = 0.7
@@ -23,7 +24,8 @@ _CODING_SHARE = 0.7
 
 def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSection:
     """Code and train on frames (N, 3, H, W) uint8; returns the section, not masked yet."""
-    clock = _Clock(context.budget_s, config.steps)
+    clock = _Clock(context.budget_s, config.steps, context.notes)
+    attempts = Attempts(context.notes)
     height, width = frames.shape[2:]
     colour = Colour.fit(_sample_pixels(frames))
     truth = on_axes(frames, colour)
@@ -34,7 +36,12 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
         context.progress(FitProgress(0, min(0.99, clock.fraction(0)), rate.psnr_db(error), size))
 
     def encode(quality: int, tuning: Tuning | None = None) -> Attempt:
-        return encoder.encode(quality, coding, tuning)
+        tuning = tuning or Tuning()
+        kept = attempts.next(quality, tuning.length, tuning.cascade)
+        return encoder.encode(quality, coding, tuning, kept)
+
+    def room_for_another() -> bool:
+        return attempts.another_is_kept or clock.room_for_another()
 
     size = (height, width)
     found = rate.choose(encode, config.quality, context, size, truth)
@@ -42,7 +49,7 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
     clock.attempt_done()
     aimed = context.target_bytes is not None or context.target_psnr_db is not None
     if config.steps is None and not aimed:
-        attempt = rate.tune(lambda t: encode(quality, t), attempt, truth.numel(), clock.room_for_another)
+        attempt = rate.tune(lambda t: encode(quality, t), attempt, truth.numel(), room_for_another)
     inputs = rate.repair_inputs(attempt, truth, size, quality)
     room = None if context.target_bytes is None else context.target_bytes - rate.section_bytes(attempt, size)
     head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context)
@@ -72,6 +79,7 @@ def _repaired(
         report=training,
         seed=context.seed,
         device=context.device,
+        notes=context.notes,
     )
     return Head(head.colour, head.quality, repairs, changes)
 
@@ -79,22 +87,26 @@ def _repaired(
 class _Clock:
     """How much of the budget is used, 0..1: by time, or by training steps."""
 
-    def __init__(self, budget_s: float, steps: int | None) -> None:
-        self._started, self._budget_s, self._steps = time.monotonic(), budget_s, steps
+    def __init__(self, budget_s: float, steps: int | None, notes: Notes) -> None:
+        self._notes, self._budget_s, self._steps = notes, budget_s, steps
         self._attempt_s = 0.0
 
     def attempt_done(self) -> None:
         """The first attempt has ended now: another will take about as long."""
-        self._attempt_s = time.monotonic() - self._started
+        noted = self._notes.get("first attempt")
+        if noted is None:
+            noted = {"s": np.array(self._notes.elapsed_s())}
+            self._notes.put("first attempt", noted)
+        self._attempt_s = float(noted["s"])
 
     def room_for_another(self) -> bool:
         """Whether another attempt would end within 70 % of the budget."""
-        return time.monotonic() - self._started + self._attempt_s < _CODING_SHARE * self._budget_s
+        return self._notes.elapsed_s() + self._attempt_s < _CODING_SHARE * self._budget_s
 
     def fraction(self, step: int) -> float:
         if self._steps is not None:
             return step / self._steps if self._steps else 1.0
-        return (time.monotonic() - self._started) / self._budget_s if self._budget_s > 0 else 1.0
+        return self._notes.elapsed_s() / self._budget_s if self._budget_s > 0 else 1.0
 
 
 def _sample_pixels(frames: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +16,7 @@ from neuralcipher.flows.device import training_precision
 from neuralcipher.flows.latent.head import Changes, changes_bytes, grid_step
 from neuralcipher.flows.latent.network import FOLD, REPAIRED_LEVELS, RepairNetwork, repair_network, shipped_weights
 from neuralcipher.flows.latent.transform import interleaved, planar
+from neuralcipher.flows.notes import Notes, restore_training, training_arrays
 
 _PIXELS_PER_STEP = 4 * 96 * 160
 _CROP_HEIGHT, _CROP_WIDTH = 96, 160
@@ -73,12 +75,13 @@ def fit_changes(
     report: Callable[[int, float], None],
     seed: int,
     device: torch.device,
+    notes: Notes,
 ) -> tuple[bool, Changes | None]:
     """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
 
     message_bits: of everything else. room_bytes: what changes may take, None for any. fraction(step): 0..1 of the
-    budget; training ends at 1. report(step, mean squared error). Training that diverges is begun again more slowly,
-    once; then what shipped remains.
+    budget; training ends at 1. report(step, mean squared error). notes: where training is kept.
+    Training that diverges is begun again more slowly, once; then what shipped remains.
     """
     network = repair_network(shipped_weights(), device)
     plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
@@ -88,7 +91,8 @@ def fit_changes(
         return shipped < plain, None
     for learning_rate in _RATES:
         load_parameters(network, shipped_weights())
-        changes = _train(network, inputs, base, message_bits, learning_rate, fraction, report, seed, device)
+        kept = notes, f"repair {learning_rate}"
+        changes = _train(network, inputs, base, message_bits, learning_rate, fraction, report, seed, device, kept)
         if changes is not None:
             break
     else:
@@ -111,6 +115,7 @@ def _train(
     report: Callable[[int, float], None],
     seed: int,
     device: torch.device,
+    kept: tuple[Notes, str],
 ) -> Changes | None:
     start = [weight.to(device) for weight in shipped_weights()]
     parameters = list(network.parameters())
@@ -119,6 +124,12 @@ def _train(
     draw = torch.Generator().manual_seed(seed)
     grid = grid_step(_EXPONENT)
     step = 0
+    notes, name = kept
+    noted = notes.get(name)
+    if noted is not None:
+        step = int(noted["step"])
+        restore_training(noted, network, optimiser)
+        draw.set_state(torch.from_numpy(np.array(noted["draw"])))
     while (done := fraction(step)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * (0.5 + 0.5 * math.cos(math.pi * done)) + 2e-5
@@ -135,6 +146,7 @@ def _train(
         error = F.mse_loss(planar(output).float(), truth)
         loss = error / base + MIX * bits / message_bits
         if not torch.isfinite(loss):
+            notes.put(name, {})
             return None
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -142,6 +154,9 @@ def _train(
         step += 1
         if step % 10 == 0:
             report(step, error.item())
+        if notes.due():
+            state = {"step": np.array(step), "draw": draw.get_state().numpy()}
+            notes.put(name, state | training_arrays(parameters, optimiser))
     if not all(bool(p.isfinite().all()) for p in parameters):
         return None
     levels = [torch.round((p.detach() - s) / grid).cpu().long() for p, s in zip(parameters, start, strict=True)]

@@ -150,11 +150,11 @@ class _Fit:
             network,
             self._config.weight_bits,
             self._context.device,
-            self._phases.reporter(self._phase, self._size_bytes),
+            self._phases.of(self._phase, self._size_bytes),
             optimiser=self._config.optimiser,
             half=bool(self._config.half),
         )
-        exponents = trainer.train(loss, self._phases.of(self._phase))
+        exponents = trainer.train(loss)
         self._phase += 1
         return parameters_to_bytes(network.parameters(), self._config.weight_bits, exponents)
 
