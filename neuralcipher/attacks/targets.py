@@ -127,7 +127,7 @@ class GeneratorTarget:
 
     def _make(self, z0: Tensor | None = None) -> Generator:
         self.check()
-        seed = public_seed(self.seed, 0)
+        seed = public_seed(str(self.seed), 0)
         if self.name.startswith(PREFIX):
             return weak_generator(self.name, self.shape)
         kind = generators.find(self.name)

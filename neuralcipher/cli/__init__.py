@@ -89,8 +89,8 @@ def main() -> None:
     except _WRONG_ARGUMENTS as error:
         _print_wrong_arguments(error, as_json=as_json)
         sys.exit(UsageError.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        sentence = "interrupted, nothing was left behind"
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        sentence = f"interrupted, {stop.args[0] if stop.args else 'nothing was left behind'}"
         if as_json:
             print_error(CancelledError(sentence), as_json=True)
         else:

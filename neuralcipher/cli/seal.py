@@ -58,6 +58,12 @@ def seal(
     include_private: Annotated[
         bool, typer.Option("--include-private", help="Store sound and name in a bare bundle too, in clear.")
     ] = False,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Begin anew, and drop what an interrupted run of this command kept.")
+    ] = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="<seconds>", help="Keep what is done so often, encrypted, beside the bundle.")
+    ] = 30.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Make the training draws reproducible.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a damaged video instead of warning.")] = False,
@@ -114,6 +120,8 @@ def seal(
             keys=keys,
             options=options,
             force=force,
+            resume=not no_resume,
+            checkpoint_s=checkpoint_every,
             progress=progress,
             tell=(lambda sentence: None) if quiet else tell,
         )

@@ -42,8 +42,11 @@ def hkdf(secret: bytes, salt: bytes, info: bytes, length: int = SECRET_BYTES) ->
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(secret)
 
 
-def derive(root: BundleKey, salt: bytes, label: bytes) -> bytes:
-    """Return the 32-byte subkey of a bundle for `label`, one of the LABEL constants; salt: the header's."""
+def derive(root: BundleKey | Key, salt: bytes, label: bytes) -> bytes:
+    """Return the 32-byte subkey of a bundle for `label`, one of the LABEL constants; salt: the header's.
+
+    root: the bundle key; of a bare bundle, which has only the label of checkpoints, the key file.
+    """
     return hkdf(root.reveal(), salt, label)
 
 

@@ -36,8 +36,8 @@ def segment_lengths(frames: int, height: int, width: int) -> list[int]:
     return [frames * (i + 1) // count - frames * i // count for i in range(count)]
 
 
-def public_seed(seed: int, segment: int) -> bytes:
-    """The 32 bytes that a segment's generator is made from when a run is to be reproducible."""
+def public_seed(seed: str, segment: int) -> bytes:
+    """The 32 bytes that a segment's generator is made from. seed: a number, or the bundle's salt in hexadecimal."""
     return hashlib.sha256(f"ncv1 generator {seed} {segment}".encode()).digest()
 
 

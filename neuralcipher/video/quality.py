@@ -42,6 +42,18 @@ class Quality:
     ssim: float
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a meter has added up, over `frames` frames of one shape (H, W, 3)."""
+
+    shape: tuple[int, ...]
+    frames: int
+    psnr: float
+    mse: float
+    similarity: float
+    ssim: float
+
+
 def similarity_kind(height: int, width: int) -> tuple[str, int]:
     """Which similarity a picture is large enough for, and its window's side in pixels.
 
@@ -89,6 +101,25 @@ class QualityMeter:
             if len(self._pending) * a.shape[0] * a.shape[1] >= _BATCH_PIXELS or len(self._pending) == 8:
                 self._flush()
         return psnr
+
+    def totals(self) -> Totals:
+        """The sums so far, for another meter to include. Raises ShapeError if no frame was added."""
+        if self._shape is None:
+            raise ShapeError("there are no frames to compare")
+        self._flush()
+        sums = self._psnr_sum, self._mse_sum, self._similarity_sum, self._ssim_sum
+        return Totals(self._shape, self._frames, *sums)
+
+    def include(self, totals: Totals) -> None:
+        """Add what another meter has added up. Raises ShapeError for frames of another shape."""
+        if self._shape not in {None, totals.shape}:
+            raise ShapeError(f"frames of {totals.shape} follow frames of {self._shape}")
+        self._shape = totals.shape
+        self._frames += totals.frames
+        self._psnr_sum += totals.psnr
+        self._mse_sum += totals.mse
+        self._similarity_sum += totals.similarity
+        self._ssim_sum += totals.ssim
 
     def result(self) -> Quality:
         """The means so far. Raises ShapeError if no frame was added."""
