@@ -105,7 +105,8 @@ class Checkpoint:
     def add(self, number: int, data: bytes) -> None:
         """Keep a finished segment; the notes of its fit are not needed any more."""
         self._write(f"segment-{number:06}", data)
-        (self.folder / f"fit-{number:06}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / f"fit-{number:06}").unlink()
 
     def remove(self) -> None:
         """Remove the folder: the bundle is complete."""
