@@ -16,6 +16,7 @@ from neuralcipher.flows.ahead import one_ahead
 from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
+from neuralcipher.pipeline.parts import Part, part_of, sound_of, whole
 from neuralcipher.pipeline.segments import (
     Picture,
     render_segment,
@@ -33,6 +34,7 @@ def open_bundle(
     output: str | os.PathLike[str] | None = None,
     *,
     keys: Sequence[Credential],
+    part: Part = whole,
     device: str = "auto",
     force: bool = False,
     progress: ProgressCallback = silent,
@@ -40,25 +42,26 @@ def open_bundle(
     """Open a bundle into a video file or a folder of PNG.
 
     output: .mp4, .mkv, .y4m, or a folder (no suffix, or a trailing slash); by default the bundle's name with .mp4,
-    or .mkv if the sound does not fit into MP4. Appears complete or not at all.
+    or .mkv if the sound does not fit into MP4. Appears complete or not at all. part: which frames, all by default;
+    only the chunks that they need are decrypted, and only their groups rendered; sound is cut between its packets.
     Raises WrongKeyError, BundleError, OutputExistsError and the other NeuralCipherErrors.
     """
     started = time.monotonic()
     path = Path(bundle)
     with _unlocked(path, keys) as reader:
-        info, audio = stored_video(reader), stored_audio(reader)
+        info, audio, frames = _parts(reader, part)
         target = path.with_suffix(f".{container_for(audio)}") if output is None else Path(output)
         kind = format_for(target if output is None else output)
         check_output(target, force=force, inputs=[path], folder=kind == "png")
         if kind in ("mp4", "mkv"):
             check_fits(audio, kind)
-        frames = _frames(reader, info, resolve_device(device), progress)
+        pictures = _pictures(reader, info, frames, resolve_device(device), progress)
         if kind == "png":
             with output_folder(target, force=force) as folder:
-                write_video(folder, info, frames, format=kind)
+                write_video(folder, info, pictures, format=kind)
         else:
             with output_path(target, force=force) as temporary:
-                write_video(temporary, info, frames, _sound_for(kind, audio), format=kind)
+                write_video(temporary, info, pictures, _sound_for(kind, audio), format=kind)
     return OpenReport(str(target), info.frames, round(time.monotonic() - started, 3))
 
 
@@ -67,14 +70,15 @@ def open_stream(
     stream: BinaryIO,
     *,
     keys: Sequence[Credential],
+    part: Part = whole,
     device: str = "auto",
     progress: ProgressCallback = silent,
 ) -> OpenReport:
-    """Open a bundle as YUV4MPEG2 onto a binary stream, such as stdout: see `write_y4m`. No sound."""
+    """Open a bundle, or a part of it, as YUV4MPEG2 onto a binary stream, such as stdout: see `write_y4m`. No sound."""
     started = time.monotonic()
     with _unlocked(Path(bundle), keys) as reader:
-        info = stored_video(reader)
-        write_y4m(stream, info, _frames(reader, info, resolve_device(device), progress))
+        info, _, frames = _parts(reader, part, sound=False)
+        write_y4m(stream, info, _pictures(reader, info, frames, resolve_device(device), progress))
     return OpenReport("-", info.frames, round(time.monotonic() - started, 3))
 
 
@@ -92,11 +96,27 @@ def _sound_for(kind: str, audio: AudioTrack | None) -> AudioTrack | None:
     return None if kind == "y4m" else audio
 
 
-def _frames(
-    reader: BundleReader, info: VideoInfo, device: torch.device, progress: ProgressCallback
+def _parts(reader: BundleReader, part: Part, *, sound: bool = True) -> tuple[VideoInfo, AudioTrack | None, range]:
+    """The description of a part of the video, its sound, and the numbers of its frames."""
+    info = stored_video(reader)
+    frames = part(info, stored_segments(reader))
+    shown = part_of(info, frames)
+    audio = stored_audio(reader) if sound else None
+    return shown, None if audio is None else sound_of(audio, info, shown), frames
+
+
+def _pictures(
+    reader: BundleReader, info: VideoInfo, frames: range, device: torch.device, progress: ProgressCallback
 ) -> Iterator[Picture]:
-    segments = stored_segments(reader)
-    pictures = (picture for segment in segments for picture in render_segment(reader, segment, info, device))
+    def rendered() -> Iterator[Picture]:
+        first = 0
+        for segment in stored_segments(reader):
+            start, stop = max(frames.start - first, 0), min(frames.stop - first, segment.frames)
+            first += segment.frames
+            if start < stop:
+                yield from render_segment(reader, segment, info, device, start, stop)
+
+    pictures = rendered()
     for done, picture in enumerate(one_ahead(pictures), start=1):
         progress(Progress("writing", done / info.frames))
         yield picture

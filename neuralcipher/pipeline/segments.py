@@ -105,15 +105,20 @@ def load_segment(
 
 
 def render_segment(
-    reader: BundleReader, segment: StoredSegment, info: VideoInfo, device: torch.device
+    reader: BundleReader,
+    segment: StoredSegment,
+    info: VideoInfo,
+    device: torch.device,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[Picture]:
-    """Yield the frames of one segment, each (H, W, 3) uint8 RGB."""
+    """Yield frames start..stop-1 of one segment, each (H, W, 3) uint8 RGB."""
     flow, section, keystream = load_segment(reader, segment, reader.segment_seed(segment.number), device)
     count = 0
-    for frame in flow.render(section, keystream, device):
+    for frame in flow.render(section, keystream, device, start, stop):
         if tuple(frame.shape) != (3, info.height, info.width):
             raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
         count += 1
         yield frame.permute(1, 2, 0).contiguous().numpy()
-    if count != segment.frames:
+    if count != (segment.frames if stop is None else stop) - start:
         raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")
