@@ -31,6 +31,13 @@ def open_(
         str | None,
         typer.Option("--output", "-o", help="A .mp4, .mkv or .y4m file, a folder/ for PNG, or - for y4m on stdout."),
     ] = None,
+    frames: Annotated[
+        str | None, typer.Option("--frames", metavar="A:B", help="Only frames A to B-1, counted from 0.")
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option("--time", metavar="FROM-TO", help="Only what is shown then: 00:01:10-00:01:20.")
+    ] = None,
+    segment: Annotated[int | None, typer.Option(help="Only this segment, counted from 0.")] = None,
     bare: Annotated[
         bool, typer.Option("--bare", help="Open a bare bundle too, which anyone may have made or changed.")
     ] = False,
@@ -42,7 +49,11 @@ def open_(
     """Open a bundle with its key: the video comes back, with its sound and timestamps.
 
     Example: ncipher open video.ncv --key k.bin
+
+    Example: ncipher open video.ncv --key k.bin --time 00:01:10-00:01:20 -o part.mp4
     """
+    if sum(choice is not None for choice in (frames, span, segment)) > 1:
+        raise UsageError("--frames, --time and --segment cannot be given together", hint="choose one of them")
     from neuralcipher.files import check_output
 
     asked = takes_passphrase(bundle)
@@ -51,13 +62,21 @@ def open_(
         check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
     prepare()
+    from neuralcipher.pipeline import parts
     from neuralcipher.pipeline.opening import open_bundle, open_stream
 
+    part: parts.Part = parts.whole
+    if frames is not None:
+        part = parts.frames_part(frames)
+    elif span is not None:
+        part = parts.time_part(span)
+    elif segment is not None:
+        part = parts.segment_part(segment)
     with progress_line(quiet=quiet or as_json) as progress:
         if output == "-":
-            open_stream(bundle, sys.stdout.buffer, keys=keys, device=device, progress=progress)
+            open_stream(bundle, sys.stdout.buffer, keys=keys, part=part, device=device, progress=progress)
             return
-        report = open_bundle(bundle, output, keys=keys, device=device, force=force, progress=progress)
+        report = open_bundle(bundle, output, keys=keys, part=part, device=device, force=force, progress=progress)
     if as_json:
         print_json(dataclasses.asdict(report))
     else:
