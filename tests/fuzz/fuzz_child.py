@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import sys
 import time
@@ -19,6 +18,7 @@ with atheris.instrument_imports(include=["neuralcipher"], enable_loader_override
     from neuralcipher.errors import NeuralCipherError
 
 import torch
+from peak_memory import HighWater
 
 WORST_S = 2.0  # of processor time, since a busy machine is no finding
 WORST_BYTES = 64 << 20  # and twice the input
@@ -26,37 +26,12 @@ _ADDRESS_ROOM = 1 << 30  # asked for and never touched does not show in the resi
 _WRITE_EVERY_S = 1.0
 
 
-class Memory:
-    """Peak of the resident size during one input, from the kernel's high-water mark."""
-
-    def __init__(self) -> None:
-        self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY)
-        self._status = os.open("/proc/self/status", os.O_RDONLY)
-
-    def _read(self, field: bytes) -> int:
-        status = os.pread(self._status, 4096, 0)
-        return int(status.split(field, 1)[1].split(None, 1)[0]) << 10
-
-    def start(self) -> int:
-        """Forget the high-water mark; returns the resident bytes now."""
-        os.pwrite(self._reset, b"5", 0)
-        return self._read(b"VmRSS:")
-
-    def peak(self) -> int:
-        """Resident bytes at the most since `start`."""
-        return self._read(b"VmHWM:")
-
-    def mapped(self) -> int:
-        """Bytes of address space."""
-        return self._read(b"VmSize:")
-
-
 class Measured:
     """Runs inputs, keeps the worst, and raises where one goes over a limit."""
 
     def __init__(self, name: str, out: Path) -> None:
         self._run = TARGETS[name].run
-        self._memory = Memory()
+        self._memory = HighWater()
         self._out = out
         self._written = 0.0
         self.found = {"target": name, "executions": 0, "accepted": 0, "worst_s": 0.0, "worst_bytes": 0, "failure": ""}
