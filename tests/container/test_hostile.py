@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import zlib
@@ -10,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from bundle_parts import sealed_fields, with_directory, with_header
 from peak_memory import peak_memory
@@ -27,6 +29,7 @@ from neuralcipher.errors import (
 )
 from neuralcipher.flows.base import find
 from neuralcipher.flows.latent.section import LatentSection
+from neuralcipher.flows.notes import Notes
 from neuralcipher.generators.autoencoder import AutoencoderGenerator
 from neuralcipher.generators.feistel import FeistelGenerator
 
@@ -319,3 +322,18 @@ def test_messages_hold_nothing_that_steers_a_terminal(field: str) -> None:
         with_directory({"metadata": {}, "sections": [entry(kind=name, offset=1)], "version": 1}, b"abc"),
         PayloadDamagedError,
     )
+
+
+def test_notes_of_a_fit_that_unpack_to_much() -> None:
+    """Behind the tag of a checkpoint: compressed members, shapes that nobody stored, bits of zip that are not used."""
+    kept: list[bytes] = []
+    Notes(save=kept.append, every_s=0.0).put("a", {"p0": np.zeros((2, 3), np.float32)})
+    assert Notes(kept[-1]).get("a") is not None
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **{"a/p0": np.zeros(50 << 20, np.uint8)})
+    claim = kept[-1].replace(b"'shape': (2, 3), }", b"'shape': (99999999,)}")
+    flags = bytearray(kept[-1])
+    flags[flags.index(b"PK\1\2") + 8] |= 0x20
+    other = kept[-1].replace(b"\x93NUMPY", b"\x93NUMPX")
+    for data in (packed.getvalue(), claim, other, bytes(flags), kept[-1][:-30], b""):
+        refused(lambda data=data: Notes(data), PayloadDamagedError, len(data))

@@ -13,18 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_chunks import CHUNK, small_chunks
 
-from neuralcipher.container import AEAD_NAMES, BundleWriter, add_slot, copy_with_slots, remove_slot
+from neuralcipher.container import AEAD_NAMES, BundleWriter, add_slot, checkpoint, copy_with_slots, remove_slot
 from neuralcipher.container import stream as container_stream
+from neuralcipher.container.checkpoint import CheckpointCipher
 from neuralcipher.container.stream import StreamWriter, payload_aead
 from neuralcipher.keys import BundleKey, Passphrase, seal_slot
 from neuralcipher.keys import slots as key_slots
 
+_SALT = bytes(range(60, 92))
 Pairs = list[tuple[bytes, bytes]]
 
 
 @contextmanager
 def recorded() -> Iterator[Pairs]:
-    """Every (key, nonce) that an AEAD of the payload or of a slot encrypts with."""
+    """Every (key, nonce) that an AEAD of a payload, a slot or a checkpoint encrypts with."""
     pairs: Pairs = []
 
     def recording(kind: Any) -> Any:
@@ -46,6 +48,7 @@ def recorded() -> Iterator[Pairs]:
     with (
         mock.patch.object(container_stream, "ChaCha20Poly1305", recording(container_stream.ChaCha20Poly1305)),
         mock.patch.object(container_stream, "AESGCM", recording(container_stream.AESGCM)),
+        mock.patch.object(checkpoint, "ChaCha20Poly1305", recording(checkpoint.ChaCha20Poly1305)),
         mock.patch.object(key_slots, "ChaCha20Poly1305", recording(key_slots.ChaCha20Poly1305)),
     ):
         yield pairs
@@ -79,6 +82,7 @@ credentials = st.sampled_from([(KEY,), (OTHER,), (KEY, OTHER), (KEY, Passphrase(
 steps = st.lists(
     st.tuples(st.just("seal"), credentials, st.sampled_from(AEAD_NAMES))
     | st.tuples(st.just("again"), st.integers(0, 9), st.sampled_from(AEAD_NAMES))
+    | st.tuples(st.just("keep"), st.integers(0, 9), st.sampled_from(["header", "fit-000000"]))
     | st.tuples(st.just("section"), st.integers(0, 9), sizes)
     | st.tuples(st.just("finish"), st.integers(0, 9), st.none())
     | st.tuples(st.just("rekey"), st.integers(0, 9), st.booleans()),
@@ -100,10 +104,15 @@ class Workshop:
         self._open.append((file, BundleWriter.create_sealed(file, owners, aead=aead, argon2=CHEAP)))
 
     def again(self, number: int, aead: str) -> None:
-        """One bundle key for several bundles, which only a fresh salt keeps apart."""
+        """One bundle key for several bundles, which only fresh salts keep apart."""
         file = io.BytesIO()
         slots = [seal_slot(KEY, self._shared) for _ in range(1 + number % 2)]
-        self._open.append((file, BundleWriter.create_with_slots(file, self._shared, slots, aead=aead)))
+        salt = _SALT if number % 3 else None  # a sealing that goes on keeps its salt
+        self._open.append((file, BundleWriter.create_with_slots(file, self._shared, slots, aead=aead, salt=salt)))
+
+    def keep(self, number: int, name: str) -> None:
+        """A file of the checkpoint, written again and again under one bundle key."""
+        CheckpointCipher(self._shared, _SALT).seal(name, bytes(number))
 
     def section(self, number: int, size: int) -> None:
         if self._open:

@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import Any
 
 import msgpack
+import numpy as np
 import torch
 from bundle_parts import (
     CHEAP,
@@ -37,8 +38,10 @@ from neuralcipher.coding.weights import parameters_from_bytes, parameters_to_byt
 from neuralcipher.container import BundleReader, BundleWriter, canonical
 from neuralcipher.errors import PayloadDamagedError
 from neuralcipher.flows.base import find as find_flow
+from neuralcipher.flows.latent.attempts import Attempts, KeptAttempt
 from neuralcipher.flows.latent.section import LatentSection
 from neuralcipher.flows.latent.section import parse as parse_latent
+from neuralcipher.flows.notes import Notes
 from neuralcipher.flows.pictures import StoredPicture, picture_to_bytes
 from neuralcipher.generators.base import find as find_generator
 from neuralcipher.pipeline.segments import load_segment, render_segment, stored_audio, stored_segments, stored_video
@@ -95,13 +98,14 @@ def _header(data: bytes) -> None:
 
 
 def _header_seeds() -> list[bytes]:
-    return [b"\1" + msgpack.packb(sealed_fields()), b"\0" + msgpack.packb({"salt": SALT})]
+    return [b"\1" + canonical.pack(sealed_fields()), b"\0" + msgpack.packb({"salt": SALT})]
 
 
 def _slots(data: bytes) -> None:
     fields = sealed_fields()
-    packed = {name: msgpack.packb(name) + msgpack.packb(fields[name]) for name in ("aead", "commit", "salt")}
-    header = b"\x84" + b"".join(packed.values()) + msgpack.packb("slots") + data
+    del fields["slots"]  # the last in order
+    packed = (msgpack.packb(name) + msgpack.packb(fields[name]) for name in sorted(fields))
+    header = bytes([0x81 + len(fields)]) + b"".join(packed) + msgpack.packb("slots") + data
     read_everything(opened(with_header(header, payload=SEALED[payload_offset(SEALED) :])))
 
 
@@ -218,6 +222,23 @@ def _picture_seeds() -> list[bytes]:
     return seeds
 
 
+def _checkpoint(data: bytes) -> None:
+    """The notes of a fit as they lie in a checkpoint, behind their tag."""
+    notes = Notes(data)
+    for name in ("attempt 0", "a"):
+        found = notes.get(name)
+        if found is not None and {"plan", "lengths", "messages", "key"} <= found.keys():
+            Attempts(notes).next(1, None, 0.5)
+
+
+def _checkpoint_seeds() -> list[bytes]:
+    kept: list[bytes] = []
+    notes = Notes(save=kept.append, every_s=0.0)
+    notes.put("a", {"p0": np.arange(6, dtype=np.float32).reshape(2, 3)})
+    KeptAttempt(notes, "attempt 0", (1.0, float("nan"), 0.5)).add(b"message")
+    return kept[-1:]
+
+
 def _video(data: bytes) -> None:
     try:
         fields = canonical.unpack(data, max_items=1 << 12)
@@ -277,6 +298,7 @@ TARGETS: dict[str, Target] = {
     "bundle": Target(_bundle_seeds, _bundle, 16_384),
     "video": Target(lambda: [canonical.pack(VIDEO.to_dict())], _video),
     "sound": Target(lambda: [SOUND.to_bytes()], _sound),
+    "checkpoint": Target(_checkpoint_seeds, _checkpoint),
     "weights": Target(_weight_seeds, _weights),
     "picture": Target(_picture_seeds, _picture),
     "latents": Target(_latent_seeds, _latents),
