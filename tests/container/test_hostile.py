@@ -8,15 +8,17 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
-from bundle_parts import sealed_fields, with_directory, with_header
+from bundle_parts import KEY, sealed_fields, with_directory, with_header
 from peak_memory import peak_memory
 from video_parts import FRAMES, HEIGHT, SOUND, WIDTH, untrained, use, video_bundle
 
+from neuralcipher.cli.info import info
 from neuralcipher.coding.binary import pack_block
 from neuralcipher.coding.entropy import MessageEncoder
 from neuralcipher.errors import (
@@ -337,3 +339,15 @@ def test_notes_of_a_fit_that_unpack_to_much() -> None:
     other = kept[-1].replace(b"\x93NUMPY", b"\x93NUMPX")
     for data in (packed.getvalue(), claim, other, bytes(flags), kept[-1][:-30], b""):
         refused(lambda data=data: Notes(data), PayloadDamagedError, len(data))
+
+
+def test_info_shows_no_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kinds of sections and names of flows are whatever their writer chose."""
+    name = "\x1b]0;owned\x07\u202e"
+    (tmp_path / "k.bin").write_bytes(KEY.reveal())
+    (tmp_path / "k.bin").chmod(0o600)
+    (tmp_path / "v.ncv").write_bytes(video_bundle(b"", kind=name, flow=name, generator_name=name))
+    info(tmp_path / "v.ncv", [tmp_path / "k.bin"])
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
