@@ -52,6 +52,13 @@ def result(line: str) -> None:
     sys.stdout.flush()
 
 
+def visible(text: str) -> str:
+    """Text of a bundle without what steers a terminal: whoever made it chose the names in it."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def tell(sentence: str) -> None:
     """A message that is not a result."""
     _show("", "ncipher: ", sentence)

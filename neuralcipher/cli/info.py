@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuralcipher.cli.console import print_json, result, size_text
+from neuralcipher.cli.console import print_json, result, size_text, visible
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -46,10 +46,10 @@ def info(
         if name == "sections":
             for section in value:
                 text = f"{section['kind']} {section['segment']}: {size_text(section['length'])}"
-                result(f"  {text}")
+                result(f"  {visible(text)}")
         else:
             shown = ", ".join(value) if isinstance(value, list) else value
-            result(f"{name.replace('_', ' ')}: {shown}")
+            result(visible(f"{name.replace('_', ' ')}: {shown}"))
 
 
 def _inside(reader: Any) -> dict[str, Any]:

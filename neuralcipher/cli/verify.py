@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuralcipher.cli.console import print_json, result
+from neuralcipher.cli.console import print_json, result, visible
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -40,7 +40,7 @@ def verify(
         print_json({"bundle": str(bundle), "whole": not problems, "problems": found})
     else:
         for problem in problems:
-            hit = ", ".join(f"{kind} {segment}" for kind, segment in problem.sections)
+            hit = visible(", ".join(f"{kind} {segment}" for kind, segment in problem.sections))
             result(problem.message + (f" (hits {hit})" if hit else ""))
         result(f"{bundle.name}: {len(problems)} problems" if problems else f"{bundle.name}: whole")
     if problems:

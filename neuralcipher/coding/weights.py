@@ -84,8 +84,14 @@ def weights_to_bytes(tensors: Iterable[Tensor], exponents: Sequence[int]) -> byt
 
 
 def weights_from_bytes(reader: FieldReader, shapes: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Read float32 tensors of the given shapes. Raises PayloadDamagedError or LimitError on anything else."""
-    reader.bounded(sum(math.prod(shape) for shape in shapes), 0, MAX_WEIGHTS)
+    """Read float32 tensors of the given shapes. Raises PayloadDamagedError or LimitError on anything else.
+
+    Nothing is allocated for weights that the bytes left could not hold.
+    """
+    count = reader.bounded(sum(math.prod(shape) for shape in shapes), 0, MAX_WEIGHTS)
+    # The narrowest law, three levels with ratio e**-1, still takes 0.79 bits for its most frequent level.
+    if count > 16 * reader.remaining:
+        raise reader.damaged(f"has no room for its {count} weights")
     heads = []
     for _ in shapes:
         exponent = reader.u8()
@@ -126,12 +132,9 @@ def parameters_from_bytes(reader: FieldReader, shapes: Sequence[Sequence[int]], 
 
     Nothing is allocated for weights that the bytes left could not hold.
     """
-    count = reader.bounded(sum(math.prod(shape) for shape in shapes), 0, MAX_WEIGHTS)
     if bits <= 8:
-        # The narrowest law, three levels with ratio e**-1, still takes 0.79 bits for its most frequent level.
-        if count > 16 * reader.remaining:
-            raise reader.damaged(f"has no room for its {count} weights")
         return weights_from_bytes(reader, shapes)
+    reader.bounded(sum(math.prod(shape) for shape in shapes), 0, MAX_WEIGHTS)
     size = bits // 8
     tensors = []
     for shape in shapes:

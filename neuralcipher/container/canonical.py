@@ -58,13 +58,30 @@ def unpack(data: bytes, *, max_items: int) -> Any:
     _check_shape(data, max_items)
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True)
-        again = pack(value)
+        again = msgpack.packb(value)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise CanonicalError("it is not canonical msgpack") from error
-    # This one comparison refuses long forms, unsorted keys and duplicates alike.
-    if again != data:
+    # A map keeps the order of the data, so that the comparison refuses long forms and duplicates alike; `pack` would
+    # sort the keys, but in a copy of everything.
+    if again != data or not _keys_ascend(value):
         raise CanonicalError("it is not canonical msgpack")
     return value
+
+
+def _keys_ascend(value: Any) -> bool:
+    """Whether the keys of every map are text, in order."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is dict:
+            names = list(item)
+            if any(type(name) is not str for name in names) or names != sorted(names):
+                return False
+            item = item.values()
+        elif type(item) is not list:
+            continue
+        waiting.extend(child for child in item if child and type(child) in (dict, list))
+    return True
 
 
 def _check_shape(data: bytes, max_items: int) -> None:

@@ -26,6 +26,8 @@ _MAX_PIXELS = 1 << 27
 _MAX_NCONV = 256
 _MAX_STAGES = 4
 _MIN_SIDE = 8
+_MAX_ACTIVATIONS = 1 << 30
+_NOUN = "section of the autoencoder flow"
 _BATCH = 1  # of the same pixels, many small steps learn more than a few large ones
 _RATE = 1e-3
 
@@ -64,6 +66,12 @@ class AutoencoderFlow:
         check_frames(frames)
         config = self._config
         count, _, height, width = frames.shape
+        if _activations(height, width, config.nconv) > _MAX_ACTIVATIONS:
+            raise UsageError(
+                f"layers of {_activations(height, width, config.nconv)} numbers a frame are above the limit of "
+                f"{_MAX_ACTIVATIONS}",
+                hint="choose a smaller nconv, or a smaller --scale",
+            )
         phases = Phases(context, config.steps, config.stages)
         keystream = make_keystream(_z_shape(height, width))
         inputs = torch.stack([keystream.latent(i + 1) for i in range(count)])
@@ -87,6 +95,11 @@ class AutoencoderFlow:
         """(3, H, W) of z: the frame's size, rounded up to multiples of 4."""
         _, height, width, _ = _parse(section)
         return _z_shape(height, width)
+
+    @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        return _head(FieldReader(section, _NOUN))
 
     @classmethod
     def parameters(cls, section: bytes) -> int:
@@ -157,6 +170,12 @@ def _z_shape(height: int, width: int) -> Shape:
     return 3, max(_MIN_SIDE, -(-height // 4) * 4), max(_MIN_SIDE, -(-width // 4) * 4)
 
 
+def _activations(height: int, width: int, nconv: int) -> int:
+    """Numbers that the widest layer makes of one frame."""
+    _, rows, columns = _z_shape(height, width)
+    return rows * columns * nconv
+
+
 def _unit(x: Tensor, device: torch.device) -> Tensor:
     """uint8 to [0, 1): value / 256, as the paper's z."""
     return x.to(device).float() / 256
@@ -172,19 +191,26 @@ def _apply(stage: Algorithm1, inputs: Tensor, device: torch.device) -> Tensor:
         return torch.cat([_bytes(stage(_unit(x[None], device))).cpu() for x in inputs])
 
 
-def _parse(section: bytes) -> tuple[int, int, int, list[Algorithm1]]:
-    """(frames, height, width, stages). Raises PayloadDamagedError or LimitError on anything else."""
-    reader = FieldReader(section, "section of the autoencoder flow")
+def _head(reader: FieldReader) -> tuple[int, int, int]:
+    """(frames, height, width), with which a section begins."""
     reader.u8(_VERSION, _VERSION)
     count = reader.u32(1, _MAX_FRAMES)
     height, width = reader.u16(1, _MAX_SIDE), reader.u16(1, _MAX_SIDE)
     reader.bounded(height * width, 1, _MAX_PIXELS)
+    return count, height, width
+
+
+def _parse(section: bytes) -> tuple[int, int, int, list[Algorithm1]]:
+    """(frames, height, width, stages). Raises PayloadDamagedError or LimitError on anything else."""
+    reader = FieldReader(section, _NOUN)
+    count, height, width = _head(reader)
     nconv, number = reader.u16(1, _MAX_NCONV), reader.u8(1, _MAX_STAGES)
-    stages = [Algorithm1(nconv) for _ in range(number)]
-    parameters = [p for stage in stages for p in stage.parameters()]
-    tensors = weights_from_bytes(reader, [tuple(p.shape) for p in parameters])
+    reader.bounded(_activations(height, width, nconv), 1, _MAX_ACTIVATIONS)
+    shapes = algorithm1_shapes(nconv)
+    each = len(shapes)
+    tensors = weights_from_bytes(reader, shapes * number)
     reader.finish()
-    each = len(parameters) // number
+    stages = [Algorithm1(nconv) for _ in range(number)]
     for i, stage in enumerate(stages):
         load_parameters(stage, tensors[i * each : (i + 1) * each])
     return count, height, width, stages

@@ -83,6 +83,14 @@ class Flow(Protocol):
         ...
 
     @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of the frames that a stored section says it shows; reads no more than it needs for that.
+
+        Raises PayloadDamagedError, LimitError.
+        """
+        ...
+
+    @classmethod
     def parameters(cls, section: bytes) -> int:
         """Weights of the networks of F, stored in the section or shipped. Raises PayloadDamagedError, LimitError."""
         ...

@@ -27,6 +27,7 @@ from neuralcipher.flows.pictures import (
     picture_to_bytes,
     to_bytes,
     to_unit,
+    video_shape,
     with_colour,
     without_colour,
 )
@@ -169,6 +170,11 @@ class LstmFlow(Unkeyed):
         """The smallest there is: no latent is looked at."""
         _parse(section)
         return NO_LATENT
+
+    @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        return video_shape(section, _VERSION, "section of the lstm flow")
 
     @classmethod
     def parameters(cls, section: bytes) -> int:

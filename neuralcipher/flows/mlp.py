@@ -26,6 +26,7 @@ from neuralcipher.flows.pictures import (
     mean_picture,
     to_bytes,
     to_unit,
+    video_shape,
     with_colour,
     without_colour,
 )
@@ -153,6 +154,11 @@ class MlpFlow(Unkeyed):
         """The smallest there is: no latent is looked at."""
         _parse(section)
         return NO_LATENT
+
+    @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        return video_shape(section, _VERSION, "section of the mlp flow")
 
     @classmethod
     def parameters(cls, section: bytes) -> int:

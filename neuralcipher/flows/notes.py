@@ -71,11 +71,19 @@ class Notes:
 def _unpacked(data: bytes) -> dict[str, dict[str, NDArray[Any]]]:
     notes: dict[str, dict[str, NDArray[Any]]] = {}
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            for member in members.infolist():
+                # As they are written; nothing may unpack to more than is there.
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(data):
+                    raise ValueError("a member is not stored as it is")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             for entry in stored.files:
                 name, _, key = entry.rpartition("/")
-                notes.setdefault(name, {})[key] = stored[entry]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+                array = stored[entry]
+                if not isinstance(array, np.ndarray):  # NumPy hands other members over as bytes
+                    raise ValueError("a member is no array")
+                notes.setdefault(name, {})[key] = array
+    except Exception as error:  # zipfile and NumPy's header give no list of what they raise
         raise PayloadDamagedError("the notes of an unfinished fit are damaged", hint="begin anew") from error
     return notes
 

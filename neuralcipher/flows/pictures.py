@@ -72,6 +72,12 @@ class VideoHead:
         return cls(count, height, width, channels)
 
 
+def video_shape(section: bytes, version: int, noun: str) -> tuple[int, int, int]:
+    """(N, H, W) of what a section that begins with a VideoHead shows."""
+    head = VideoHead.read(FieldReader(section, noun), version)
+    return head.count, head.height, head.width
+
+
 def without_colour(frames: Tensor) -> Tensor:
     """(N, 1, H, W) if the three channels are equal throughout, else the frames; a view, frame by frame compared."""
     grey = all(torch.equal(f[0], f[1]) and torch.equal(f[0], f[2]) for f in frames)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuralcipher.errors import CheckFailedError, PayloadDamagedError, ShapeError, UsageError
+from neuralcipher.errors import CheckFailedError, LimitError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
 from neuralcipher.generators.expand import check_seed, expand, words
@@ -25,6 +25,7 @@ from neuralcipher.generators.integer_ops import ROUNDER_FLOAT, SUM_LIMIT, exact_
 MIN_STATE_BYTES = 256
 MAX_FILTERS = 64
 MAX_CHANNELS = 256
+MAX_ACTIVATIONS = 1 << 28
 
 _VERSION = 1
 _LAYOUT = struct.Struct("<BBB")
@@ -118,6 +119,12 @@ class AutoencoderGenerator:
         """
         self.shape = _check_shape(shape)
         self.nconv = weights[0].shape[0]
+        activations = max(self.nconv, shape[0]) * shape[1] * shape[2]
+        if activations > MAX_ACTIVATIONS:
+            raise LimitError(
+                f"layers of {activations} numbers are above the limit of {MAX_ACTIVATIONS}",
+                hint="use fewer filters, or smaller pictures",
+            )
         self.relu = relu
         self._layers = _layers(shape[0], self.nconv)
         self._weights = [w.float().contiguous(memory_format=torch.channels_last) for w in weights]

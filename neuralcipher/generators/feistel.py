@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuralcipher.errors import CheckFailedError, PayloadDamagedError, ShapeError, UsageError
+from neuralcipher.errors import CheckFailedError, LimitError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
 from neuralcipher.generators.expand import SEED_BYTES, check_seed, expand, permutation, small_integers
@@ -27,6 +27,8 @@ MIN_STATE_BYTES = 256
 MAX_ROUNDS = 64
 MAX_HIDDEN = 64
 MAX_ATTEMPTS = 8
+MAX_INDEX_BYTES = 1 << 29
+"""Rounds times bytes of the latent, which its permutations take in proportion: 8 rounds of the largest latent."""
 
 _VERSION = 1
 _LAYOUT = struct.Struct("<BBBB32s")
@@ -153,6 +155,11 @@ class FeistelGenerator:
         if dtype not in (torch.float32, torch.float64):
             raise UsageError("feistel computes in float32 or float64")
         self.config = config if config is not None else FeistelConfig()
+        if self.config.rounds * size > MAX_INDEX_BYTES:
+            raise LimitError(
+                f"feistel with {self.config.rounds} rounds over {size} bytes is above the limit of {MAX_INDEX_BYTES}",
+                hint="use fewer rounds, or smaller pictures",
+            )
         self.seed = check_seed(seed)
         self.counter = counter
         self.dtype = dtype

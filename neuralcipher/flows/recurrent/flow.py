@@ -20,6 +20,7 @@ from neuralcipher.flows.pictures import (
     shrunk,
     to_bytes,
     to_unit,
+    video_shape,
     with_colour,
     without_colour,
 )
@@ -28,6 +29,7 @@ from neuralcipher.flows.recurrent.curriculum import Curriculum
 from neuralcipher.flows.recurrent.recall import KeyFrames, recall
 from neuralcipher.flows.recurrent.section import (
     MAX_ACTIVATIONS,
+    VERSION,
     Header,
     RecurrentSection,
     base_network,
@@ -98,6 +100,11 @@ class RecurrentFlow(Unkeyed):
         """The smallest there is: no latent is looked at."""
         RecurrentSection.parse(section)
         return NO_LATENT
+
+    @classmethod
+    def video_shape(cls, section: bytes) -> tuple[int, int, int]:
+        """(N, H, W) of its frames; see `Flow.video_shape`."""
+        return video_shape(section, VERSION, "section of the recurrent flow")
 
     @classmethod
     def parameters(cls, section: bytes) -> int:
