@@ -85,6 +85,7 @@ def _changed(bundle: Path, keys: list[Credential], added: list[Credential], remo
 
 def _rotated(bundle: Path, keys: list[Credential], added: list[Credential]) -> list[str]:
     from neuralcipher.container import BundleReader
+    from neuralcipher.keys import Key
 
     prepare()
     from neuralcipher.pipeline.upkeep import rotate
@@ -95,5 +96,4 @@ def _rotated(bundle: Path, keys: list[Credential], added: list[Credential]) -> l
     dropped = before - len(keys)
     if dropped > 0:
         warn(f"{dropped} other keys no longer open {bundle.name}: pass them with --key or --add-key to keep them")
-    with BundleReader.open(bundle) as reader:
-        return [slot.kind for slot in reader.slots]
+    return ["key" if isinstance(credential, Key) else "passphrase" for credential in (*keys, *added)]
