@@ -67,14 +67,21 @@ def _input_error(path: Path, noun: str, error: OSError) -> UsageError:
     return UsageError(f"the {noun} {path} cannot be read: {_reason(error)}", hint="check the path")
 
 
-def read_small(path: Path, noun: str, limit: int) -> bytes:
+def read_small(path: Path, noun: str, limit: int) -> bytearray:
     """Return up to `limit` + 1 bytes of a small file or pipe, so that the caller sees when it is longer.
 
-    Raises UsageError if it is missing, a folder or unreadable.
+    No other copy stays: what is read may be a secret. Raises UsageError if it is missing, a folder or unreadable.
     """
     try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
+        with path.open("rb", buffering=0) as file:
+            room = bytearray(limit + 1)
+            length = 0
+            with memoryview(room) as view:
+                while length <= limit and (more := file.readinto(view[length:])):
+                    length += more
+                data = bytearray(view[:length])
+            room[:] = bytes(len(room))  # shortened in place, it might move and leave a copy
+            return data
     except IsADirectoryError as error:
         raise UsageError(f"{path} is a folder, not a {noun}", hint=f"give the path of one {noun}") from error
     except OSError as error:

@@ -15,6 +15,7 @@ import typer
 
 from neuralcipher.cli import attack, compare, demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
+from neuralcipher.cli.credentials import take_passphrase
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
 from neuralcipher.process import no_core_dumps
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # rich help costs more than all the rest of `ncipher --help`
     pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,  # they would be keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -122,6 +124,7 @@ def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
     _Interrupt().listen()
     no_core_dumps()
+    take_passphrase()
     code = _run()
     # The exception, and with it every frame that holds an open output, is gone by now: what was half done is removed.
     sys.exit(code)

@@ -14,7 +14,9 @@ from neuralcipher.cli.credentials import (
     PassphraseOption,
     ask_passphrase,
     credentials,
+    hint_at_weak,
     read_key,
+    read_passphrase,
     takes_passphrase,
 )
 from neuralcipher.errors import UsageError
@@ -46,14 +48,13 @@ def rekey(
         )
     if rotate and remove_slot is not None:
         raise UsageError("--rotate and --remove-slot do not go together", hint="rotating drops every key not given")
-    from neuralcipher.keys import Passphrase
-
     keys = credentials(key, passphrase, passphrase_file, ask=takes_passphrase(bundle))
     added: list[Credential] = [read_key(path) for path in add_key or []]
     if add_passphrase_file is not None:
-        added.append(Passphrase.read(add_passphrase_file))
+        added.append(read_passphrase(add_passphrase_file))
     if add_passphrase:
         added.append(ask_passphrase(confirm=True))
+    hint_at_weak(added)
     slots = _rotated(bundle, keys, added) if rotate else _changed(bundle, keys, added, remove_slot)
     if as_json:
         print_json({"bundle": str(bundle), "slots": slots})

@@ -46,7 +46,6 @@ BEFORE = ["k.bin", "other.bin", "video.mp4", "video.ncv"]
     [
         ("seal", "video.mp4", *KEYS, "-o", "n.ncv", *SEAL),
         ("open", "video.ncv", *KEYS, "-q", "-o", "n.mp4"),
-        ("open", "video.ncv", *KEYS, "-q", "-o", "p/"),
         ("rekey", "video.ncv", *KEYS, "--add-key", "other.bin"),
     ],
 )
