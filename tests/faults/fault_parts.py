@@ -188,6 +188,7 @@ def _old_pictures(folder: Path) -> None:
 
 
 KEYS = ("-k", "k.bin")
+KEPT = ("-o", "n.ncv", *SEAL, "--checkpoint-every", "0.000001")
 OPEN = ("open", "video.ncv", *KEYS, "-q", "-o")
 COMMANDS = {
     command.name: command
@@ -198,6 +199,7 @@ COMMANDS = {
         Command("rotate", ("rekey", "video.ncv", *KEYS, "--rotate"), "video.ncv", True, is_bundle),
         Command("seal", ("seal", "video.mp4", *KEYS, "-o", "n.ncv", *SEAL), "n.ncv", False, is_bundle),
         Command("seal-force", ("seal", "video.mp4", *KEYS, *SEAL, "-f"), "video.ncv", True, is_bundle),
+        Command("seal-kept", ("seal", "video.mp4", *KEYS, *KEPT), "n.ncv", False, is_bundle),
         Command("mp4", (*OPEN, "n.mp4"), "n.mp4", False, is_reference),
         Command("mp4-force", (*OPEN, "n.mp4", "-f"), "n.mp4", True, is_reference, _old_file("n.mp4")),
         Command("mkv", (*OPEN, "n.mkv"), "n.mkv", False, is_video),
@@ -206,6 +208,9 @@ COMMANDS = {
         Command("png-force", (*OPEN, "p/", "-f"), "p", True, is_reference, _old_pictures),
     )
 }
+
+# The last has ten times the file operations of the others: run.py goes through them all.
+EVERY = tuple(name for name in COMMANDS if name != "seal-kept")
 
 
 @dataclass
@@ -267,8 +272,8 @@ def is_temporary(command: Command, name: str) -> bool:
 
 
 def is_checkpoint(command: Command, name: str) -> bool:
-    """Of `seal` alone: a folder beside the output that a later run goes on from."""
-    return command.arguments[0] == "seal" and re.fullmatch(rf"\.?{re.escape(command.target)}\.\D.*", name) is not None
+    """Of `seal` alone: the folder beside the output that a later run goes on from."""
+    return command.arguments[0] == "seal" and name == f"{command.target}.checkpoint"
 
 
 def judge(command: Command, folder: Path, before: Files, reference: Files) -> str:

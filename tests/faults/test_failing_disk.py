@@ -6,7 +6,22 @@ import errno
 import re
 
 import pytest
-from fault_parts import COMMANDS, COUNT, CREATE, FAIL, FULL, MODE, NAME, READ, REMOVE, SYNC, WRITE, Ground, disturbed
+from fault_parts import (
+    COMMANDS,
+    COUNT,
+    CREATE,
+    EVERY,
+    FAIL,
+    FULL,
+    MODE,
+    NAME,
+    READ,
+    REMOVE,
+    SYNC,
+    WRITE,
+    Ground,
+    disturbed,
+)
 
 SENTENCE = re.compile(r"ncipher: error: [^\n]+\n  hint: [^\n]+\n")
 
@@ -15,7 +30,7 @@ def says_one_sentence(stderr: str) -> bool:
     return SENTENCE.fullmatch(stderr) is not None and "Errno" not in stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_full_disk_at_every_write(ground: Ground, name: str) -> None:
     """The n-th write is cut short and nothing can be written from then on."""
     command, classes = COMMANDS[name], CREATE | WRITE
@@ -28,7 +43,7 @@ def test_a_full_disk_at_every_write(ground: Ground, name: str) -> None:
         assert "the disk is full" in done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_error_at_every_operation(ground: Ground, name: str) -> None:
     """EIO, once, at the n-th write, fsync, chmod, rename or link."""
     command, classes = COMMANDS[name], WRITE | SYNC | NAME | MODE

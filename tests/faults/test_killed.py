@@ -6,12 +6,25 @@ import random
 import signal
 
 import pytest
-from fault_parts import CHANGES, COMMANDS, CREATE, DELAY, SIGNAL, Ground, disturbed, judge, listing
+from fault_parts import (
+    CHANGES,
+    COMMANDS,
+    CREATE,
+    DELAY,
+    EVERY,
+    SIGNAL,
+    Ground,
+    disturbed,
+    is_checkpoint,
+    judge,
+    leftovers,
+    listing,
+)
 
 SEED = 7
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_kill_at_every_file_operation(ground: Ground, name: str) -> None:
     """The n-th operation is not made; a write is torn in the middle."""
     command = COMMANDS[name]
@@ -57,3 +70,21 @@ def test_what_a_kill_left_does_not_stand_in_the_way(ground: Ground, name: str) -
         done = ground.nursery.run(folder, *command.arguments)
         assert done.code == 0, done.stderr
         assert judge(command, folder, before, reference) == "new"
+
+
+def test_a_killed_seal_goes_on_from_its_checkpoint(ground: Ground) -> None:
+    """A checkpoint after every step, and a kill in every part of one."""
+    command = COMMANDS["seal-kept"]
+    reference, count = ground.undisturbed(command)
+    for at in range(2, count - 5, 6):  # how many there are depends a little on the time that a fit takes
+        with ground.folder(command) as folder:
+            before = listing(folder)
+            fault = {"mode": SIGNAL, "number": signal.SIGKILL, "classes": CHANGES, "at": at}
+            assert ground.nursery.run(folder, *command.arguments, **fault).code == -signal.SIGKILL
+            if judge(command, folder, before, reference) == "old":
+                done = ground.nursery.run(folder, *command.arguments)
+                assert done.code == 0, done.stderr
+                assert judge(command, folder, before, reference) == "new"
+                assert not [
+                    name for name in leftovers(command, before, listing(folder)) if is_checkpoint(command, name)
+                ]
