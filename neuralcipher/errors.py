@@ -47,7 +47,8 @@ class CheckFailedError(NeuralCipherError):
 
 
 class WriteError(NeuralCipherError):
-    """The output could not be written (disk full, I/O error); nothing was left under its name."""
+    """The output could not be written (disk full, I/O error): under its name is what was there, or, as the message
+    says then, the whole output that the disk did not confirm."""
 
 
 class OutputExistsError(NeuralCipherError):

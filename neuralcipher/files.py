@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neuralcipher.errors import NeuralCipherError, OutputExistsError, UsageError, WriteError
+from neuralcipher.exchange import exchange, rename_to_free
 
 # The first bytes of a bundle (docs/format.md). They stand here, below `keys`, so that a bundle given as a key
 # is told apart.
@@ -66,14 +67,21 @@ def _input_error(path: Path, noun: str, error: OSError) -> UsageError:
     return UsageError(f"the {noun} {path} cannot be read: {_reason(error)}", hint="check the path")
 
 
-def read_small(path: Path, noun: str, limit: int) -> bytes:
+def read_small(path: Path, noun: str, limit: int) -> bytearray:
     """Return up to `limit` + 1 bytes of a small file or pipe, so that the caller sees when it is longer.
 
-    Raises UsageError if it is missing, a folder or unreadable.
+    No other copy stays: what is read may be a secret. Raises UsageError if it is missing, a folder or unreadable.
     """
     try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
+        with path.open("rb", buffering=0) as file:
+            room = bytearray(limit + 1)
+            length = 0
+            with memoryview(room) as view:
+                while length <= limit and (more := file.readinto(view[length:])):
+                    length += more
+                data = bytearray(view[:length])
+            room[:] = bytes(len(room))  # shortened in place, it might move and leave a copy
+            return data
     except IsADirectoryError as error:
         raise UsageError(f"{path} is a folder, not a {noun}", hint=f"give the path of one {noun}") from error
     except OSError as error:
@@ -155,37 +163,66 @@ def output_folder(path: Path, *, force: bool, suffixes: Collection[str] = (".png
     _check_free(path, force=force, folder=True)
     temporary = _temporary(path, ".part")
     try:
-        with _translated(path):
-            temporary.mkdir(mode=0o700)
-        with _translated(path, only=_BODY_ERRORS):
-            yield temporary
-        with _translated(path):
-            for entry in temporary.iterdir():
-                _sync(entry)
-            _sync(temporary)
-            temporary.chmod(0o777 & ~_umask())
-            _publish_folder(temporary, path, force=force, suffixes=suffixes)
-            _sync(path.absolute().parent)
+        try:
+            with _translated(path):
+                temporary.mkdir(mode=0o700)
+            with _translated(path, only=_BODY_ERRORS):
+                yield temporary
+            with _translated(path):
+                for entry in temporary.iterdir():
+                    _sync(entry)
+                _sync(temporary)
+                temporary.chmod(0o777 & ~_umask())
+                _publish_folder(temporary, path, force=force, suffixes=suffixes)
+            _confirm(path)
+        finally:
+            _remove_folder(temporary)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_folder(temporary)  # again, for a signal that arrived in the middle of the first
 
 
 def _publish_folder(temporary: Path, path: Path, *, force: bool, suffixes: Collection[str]) -> None:
+    """Give the folder its final name. An old one gets the temporary name, or is gone."""
     if not os.path.lexists(path):
-        temporary.rename(path)
+        _rename_folder(temporary, path)
         return
     _check_free(path, force=force, folder=True)
     for entry in path.iterdir():
         if entry.suffix.lower() not in suffixes or entry.is_symlink() or not entry.is_file():
             raise UsageError(f"{path} holds other things than pictures", hint="choose another folder with -o")
-    old = _temporary(path, ".old")
-    path.rename(old)
+    if not exchange(temporary, path):
+        _replace_folder(temporary, path)
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
     try:
+        if not rename_to_free(temporary, path):
+            temporary.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise OutputExistsError(f"{path} exists already", hint=_FORCE_HINT) from error
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """In two steps, where there is no better way: a kill between them leaves the old folder as .NAME.*.old."""
+    old = _temporary(path, ".old")
+    try:
+        path.rename(old)
         temporary.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if os.path.lexists(path):
+            _remove_folder(old)
+        else:
+            old.rename(path)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.is_symlink():
+        with contextlib.suppress(OSError):
+            path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -195,21 +232,41 @@ def _publishing(path: Path, *, force: bool, private: bool, suffix: str) -> Itera
     temporary = _temporary(path, suffix)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with _translated(path):
-            descriptor = os.open(temporary, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
-        with _translated(path, only=_BODY_ERRORS):
-            yield temporary, descriptor
-        with _translated(path):
-            temporary.chmod(0o600 if private else 0o666 & ~_umask())
-            if force:
-                temporary.replace(path)
-            else:
-                _link(temporary, path)
-            _sync(path.absolute().parent)
+        try:
+            with _translated(path):
+                descriptor = os.open(temporary, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+            with _translated(path, only=_BODY_ERRORS):
+                yield temporary, descriptor
+            with _translated(path):
+                temporary.chmod(0o600 if private else 0o666 & ~_umask())
+                if force:
+                    temporary.replace(path)
+                else:
+                    _link(temporary, path)
+            _confirm(path)
+        finally:
+            # After a replace there is nothing left to remove; after a link this drops the second name.
+            _remove_file(temporary)
     finally:
-        # After a replace there is nothing left to remove; after a link this drops the second name.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _remove_file(temporary)  # again, for a signal that arrived in the middle of the first
+
+
+def _remove_file(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _confirm(path: Path) -> None:
+    """Bring the name of a published output to the disk; the output itself is there."""
+    try:
+        _sync(path.absolute().parent)
+    except PermissionError:  # a folder that may be written to and not read cannot be asked
+        return
+    except OSError as error:
+        reason, _ = _WRITE_HINTS.get(error.errno or 0, (_reason(error), ""))
+        raise WriteError(
+            f"{path} is written, but might be lost in a power cut: {reason}", hint="check the disk, and copy the file"
+        ) from error
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -272,6 +272,75 @@ def test_folder_is_replaced_only_if_it_holds_pictures(tmp_path: Path) -> None:
         pass
 
 
+def no_such_call(*_: object) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_replaced_folder_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    """Also where the system cannot exchange two names, and through a link."""
+    if not exchanges:
+        monkeypatch.setattr(files, "exchange", no_such_call)
+        monkeypatch.setattr(files, "rename_to_free", no_such_call)
+    for path in (tmp_path / "frames", tmp_path / "link"):
+        with files.output_folder(tmp_path / "target", force=False) as folder:
+            (folder / "1.png").write_bytes(b"old")
+        (tmp_path / "target").rename(path) if path.name == "frames" else path.symlink_to(tmp_path / "target")
+        with files.output_folder(path, force=True) as folder:
+            (folder / "2.png").write_bytes(b"new")
+        assert names(path) == ["2.png"]
+    assert names(tmp_path) == ["frames", "link", "target"]
+    assert names(tmp_path / "target") == ["1.png"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_folder_that_cannot_be_replaced_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(files, "exchange", no_such_call)
+    path = tmp_path / "frames"
+    path.mkdir()
+    (path / "1.png").write_bytes(b"old")
+    rename, calls = Path.rename, []
+
+    def broken(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == step:
+            raise OSError(errno.EIO, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(WriteError), files.output_folder(path, force=True) as folder:
+        (folder / "2.png").write_bytes(b"new")
+    assert names(path) == ["1.png"]
+    assert names(tmp_path) == ["frames"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("theirs", ["file", "folder"])
+def test_a_folder_that_appears_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool, theirs: str
+) -> None:
+    path = tmp_path / "frames"
+    if not exchanges:
+        monkeypatch.setattr(files, "rename_to_free", no_such_call)
+    real = os.path.lexists
+
+    def appears(where: object) -> bool:
+        there = real(path)
+        if where == path and not there and any(name.endswith(".part") for name in names(tmp_path)):
+            path.write_bytes(b"x") if theirs == "file" else (path.mkdir(), (path / "their.png").write_bytes(b"x"))
+        return there
+
+    monkeypatch.setattr(os.path, "lexists", appears)
+    with pytest.raises(OutputExistsError), files.output_folder(path, force=False) as folder:
+        (folder / "2.png").write_bytes(b"new")
+    assert names(tmp_path) == ["frames"]
+    assert path.is_file() or names(path) == ["their.png"]
+
+
 def test_check_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty, good = tmp_path / "empty", tmp_path / "good"
     empty.touch()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from types import FrameType
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import typer
 
 from neuralcipher.cli import attack, compare, demo, info, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
+from neuralcipher.cli.credentials import take_passphrase
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
+from neuralcipher.process import no_core_dumps
 
 app = typer.Typer(
     name="ncipher",
@@ -20,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # rich help costs more than all the rest of `ncipher --help`
     pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,  # they would be keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -39,15 +45,32 @@ def _options(
     """Seal a video into small neural networks that only a key holder can play."""
 
 
-app.command("keygen")(keygen.keygen)
-app.command("seal")(seal.seal)
-app.command("open")(open.open_)
-app.command("info")(info.info)
-app.command("verify")(verify.verify)
-app.command("rekey")(rekey.rekey)
-app.command("attack")(attack.attack)
-app.command("compare")(compare.compare)
-app.command("demo")(demo.demo)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _interruptible(command: Command) -> Command:
+    """Turn ^C into our own error before typer sees it: some versions make a silent exit code of it."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt as stop:
+            left = stop.args[0] if stop.args else "nothing unfinished was left behind"
+            raise CancelledError(f"interrupted, {left}") from None
+
+    return cast(Command, run)
+
+
+app.command("keygen")(_interruptible(keygen.keygen))
+app.command("seal")(_interruptible(seal.seal))
+app.command("open")(_interruptible(open.open_))
+app.command("info")(_interruptible(info.info))
+app.command("verify")(_interruptible(verify.verify))
+app.command("rekey")(_interruptible(rekey.rekey))
+app.command("attack")(_interruptible(attack.attack))
+app.command("compare")(_interruptible(compare.compare))
+app.command("demo")(_interruptible(demo.demo))
 
 
 # Some versions of typer bring their own click, others use the installed one: its UsageError is taken from typer.
@@ -64,9 +87,30 @@ def _print_wrong_arguments(error: typer.BadParameter, *, as_json: bool) -> None:
     print_error(wrong, as_json=as_json)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End like ^C does, so that temporary files are removed."""
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Lets signals end the command like ^C does, so that temporary files are removed.
+
+    A closing terminal sends several, and people press ^C twice: what arrives within 5 s of the first is ignored, so
+    that it does not stop the removing.
+    """
+
+    _DEAF_S = 5.0
+
+    def __init__(self) -> None:
+        self._last = -self._DEAF_S
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= self._DEAF_S:
+            self._last = now
+            raise KeyboardInterrupt
+
+    def listen(self) -> None:
+        """Take over the signals that are not ignored, as nohup and shells have them ignored on purpose."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
 
 
 def _wants_json(arguments: list[str]) -> bool:
@@ -78,32 +122,37 @@ def _wants_json(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    _Interrupt().listen()
+    no_core_dumps()
+    take_passphrase()
+    code = _run()
+    # The exception, and with it every frame that holds an open output, is gone by now: what was half done is removed.
+    sys.exit(code)
+
+
+def _run() -> int:
     as_json = _wants_json(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except NeuralCipherError as error:
-        print_error(error, as_json=as_json)
-        sys.exit(error.exit_code)
+        if isinstance(error, CancelledError) and not as_json:
+            tell(error.message)  # what was asked for is no error
+        else:
+            print_error(error, as_json=as_json)
+        return error.exit_code
     except _WRONG_ARGUMENTS as error:
         _print_wrong_arguments(error, as_json=as_json)
-        sys.exit(UsageError.exit_code)
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        sentence = f"interrupted, {stop.args[0] if stop.args else 'nothing was left behind'}"
-        if as_json:
-            print_error(CancelledError(sentence), as_json=True)
-        else:
-            tell(sentence)
-        sys.exit(EXIT_INTERRUPTED)
+        return UsageError.exit_code
+    except (KeyboardInterrupt, typer.Abort):  # before a command began
+        return EXIT_INTERRUPTED
     except OSError as error:  # of stdout, or of a disk that fails while it is read
         if not isinstance(error, BrokenPipeError):
             where = f" at {error.filename}" if error.filename else ""
             reason = (error.strerror or type(error).__name__).lower()
             print_error(NeuralCipherError(f"the system reports{where}: {reason}"), as_json=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     except MemoryError:
         print_error(NeuralCipherError("there is not enough memory", hint="shrink it with --scale"), as_json=as_json)
-        sys.exit(EXIT_FAILED)
-    sys.exit(code if isinstance(code, int) else 0)
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0

@@ -27,6 +27,14 @@ PassphraseFileOption = Annotated[
 _KEY_VARIABLE = "NCIPHER_KEY"
 _PHRASE_VARIABLE = "NCIPHER_PASSPHRASE"
 
+_taken: dict[str, str] = {}
+
+
+def take_passphrase() -> None:
+    """Move the passphrase out of the environment, so that no child inherits it; `credentials` finds it all the same."""
+    if _PHRASE_VARIABLE in os.environ:
+        _taken[_PHRASE_VARIABLE] = os.environ.pop(_PHRASE_VARIABLE)
+
 
 def read_key(path: Path) -> Key:
     """Read a key file, warning about one that others can read."""
@@ -37,6 +45,25 @@ def read_key(path: Path) -> Key:
     if warning:
         warn(warning)
     return key
+
+
+def read_passphrase(path: Path) -> Passphrase:
+    """Read a passphrase file, warning about one that others can read."""
+    from neuralcipher.keys import Passphrase, key_file_warning
+
+    passphrase = Passphrase.read(path)
+    warning = key_file_warning(path, "passphrase file")
+    if warning:
+        warn(warning)
+    return passphrase
+
+
+def hint_at_weak(credentials: Sequence[Credential]) -> None:
+    """A word on new passphrases that are plainly easy to guess. It never refuses one."""
+    from neuralcipher.keys import Passphrase, is_weak
+
+    if any(isinstance(new, Passphrase) and is_weak(new) for new in credentials):
+        warn("the passphrase may be easy to guess: five random words, or 12 characters without a pattern, are better")
 
 
 def ask_passphrase(*, confirm: bool) -> Passphrase:
@@ -61,18 +88,21 @@ def credentials(
     *,
     confirm: bool = False,
     ask: bool = True,
+    quiet: bool = False,
 ) -> list[Credential]:
     """Collect what the user gave.
 
-    confirm: a new passphrase is typed twice. ask: whether a passphrase may be asked for when nothing was given.
+    confirm: passphrases are new: they are typed twice, and a weak one gets a word unless `quiet`. ask: whether a
+    passphrase may be asked for when nothing was given.
     Raises UsageError if there is nothing.
     """
     from neuralcipher.keys import Passphrase
 
     found: list[Credential] = [read_key(path) for path in keys or []]
-    variable = os.environ.get(_PHRASE_VARIABLE)
+    take_passphrase()
+    variable = _taken.get(_PHRASE_VARIABLE)
     if passphrase_file is not None:
-        found.append(Passphrase.read(passphrase_file))
+        found.append(read_passphrase(passphrase_file))
     elif passphrase:
         found.append(ask_passphrase(confirm=confirm) if variable is None else Passphrase(variable))
     elif not found and variable is not None:
@@ -85,6 +115,8 @@ def credentials(
         raise UsageError(
             "no key was given", hint=f"pass --key FILE or --passphrase, or set {_KEY_VARIABLE} to a key file's path"
         )
+    if confirm and not quiet:
+        hint_at_weak(found)
     return found
 
 

@@ -14,7 +14,9 @@ from neuralcipher.cli.credentials import (
     PassphraseOption,
     ask_passphrase,
     credentials,
+    hint_at_weak,
     read_key,
+    read_passphrase,
     takes_passphrase,
 )
 from neuralcipher.errors import UsageError
@@ -46,14 +48,13 @@ def rekey(
         )
     if rotate and remove_slot is not None:
         raise UsageError("--rotate and --remove-slot do not go together", hint="rotating drops every key not given")
-    from neuralcipher.keys import Passphrase
-
     keys = credentials(key, passphrase, passphrase_file, ask=takes_passphrase(bundle))
     added: list[Credential] = [read_key(path) for path in add_key or []]
     if add_passphrase_file is not None:
-        added.append(Passphrase.read(add_passphrase_file))
+        added.append(read_passphrase(add_passphrase_file))
     if add_passphrase:
         added.append(ask_passphrase(confirm=True))
+    hint_at_weak(added)
     slots = _rotated(bundle, keys, added) if rotate else _changed(bundle, keys, added, remove_slot)
     if as_json:
         print_json({"bundle": str(bundle), "slots": slots})
@@ -85,6 +86,7 @@ def _changed(bundle: Path, keys: list[Credential], added: list[Credential], remo
 
 def _rotated(bundle: Path, keys: list[Credential], added: list[Credential]) -> list[str]:
     from neuralcipher.container import BundleReader
+    from neuralcipher.keys import Key
 
     prepare()
     from neuralcipher.pipeline.upkeep import rotate
@@ -95,5 +97,4 @@ def _rotated(bundle: Path, keys: list[Credential], added: list[Credential]) -> l
     dropped = before - len(keys)
     if dropped > 0:
         warn(f"{dropped} other keys no longer open {bundle.name}: pass them with --key or --add-key to keep them")
-    with BundleReader.open(bundle) as reader:
-        return [slot.kind for slot in reader.slots]
+    return ["key" if isinstance(credential, Key) else "passphrase" for credential in (*keys, *added)]

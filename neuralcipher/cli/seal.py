@@ -107,7 +107,7 @@ def seal(
     # `.` and `..` have no name of their own to take over.
     target = output or (video if video.name not in ("", "..") else video.resolve()).with_suffix(".ncv")
     check_output(target, force=force, inputs=[video])
-    keys = credentials(key, passphrase, passphrase_file, confirm=True)
+    keys = credentials(key, passphrase, passphrase_file, confirm=True, quiet=quiet)
     if suite == "bare" and not quiet:
         warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
     prepare()

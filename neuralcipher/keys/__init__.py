@@ -1,9 +1,11 @@
 """From a key file or passphrase to the subkeys of a bundle and the start latent of a segment."""
 
-from neuralcipher.keys.keyfile import Key, key_file_warning
+from neuralcipher.keys.keyfile import Key
 from neuralcipher.keys.latent import start_latent
 from neuralcipher.keys.passphrase import Argon2Parameters, Passphrase
+from neuralcipher.keys.private import key_file_warning
 from neuralcipher.keys.slots import Credential, KeySlot, PassphraseSlot, Slot, open_slot, seal_slot
+from neuralcipher.keys.strength import is_weak
 from neuralcipher.keys.subkeys import (
     LABEL_CHECKPOINT,
     LABEL_COMMIT,
@@ -32,6 +34,7 @@ __all__ = [
     "SegmentSeed",
     "Slot",
     "derive",
+    "is_weak",
     "key_file_warning",
     "open_slot",
     "seal_slot",

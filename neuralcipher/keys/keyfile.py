@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from neuralcipher.errors import KeyFileError
-from neuralcipher.files import BUNDLE_MAGIC, output_file, read_small
+from neuralcipher.files import BUNDLE_MAGIC, output_file
+from neuralcipher.keys.private import read_private
 from neuralcipher.keys.secret import SECRET_BYTES, Secret
 
 _KEYGEN_HINT = "make one with ncipher keygen"
@@ -30,7 +30,11 @@ class Key(Secret):
         Raises UsageError if it is missing, a folder or unreadable; KeyFileError if it is a bundle or not of
         32 bytes.
         """
-        data = read_small(Path(path), "key file", max(SECRET_BYTES, len(BUNDLE_MAGIC)))
+        with read_private(Path(path), "key file", max(SECRET_BYTES, len(BUNDLE_MAGIC))) as content:
+            return cls._of_file(path, content)
+
+    @classmethod
+    def _of_file(cls, path: str | os.PathLike[str], data: bytearray) -> Key:
         if data.startswith(BUNDLE_MAGIC):
             raise KeyFileError(f"{path} is a bundle, not a key file", hint="pass the key file that sealed it")
         if len(data) != SECRET_BYTES:
@@ -41,19 +45,4 @@ class Key(Secret):
     def write(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the key file, mode 0600. Raises OutputExistsError unless `force`, UsageError, WriteError."""
         with output_file(Path(path), force=force, private=True) as file:
-            file.write(self.reveal())
-
-
-def key_file_warning(path: Path) -> str | None:
-    """One sentence if others than the owner can get at the key file, else None. Pipes are not looked at."""
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    if os.name == "nt" or not stat.S_ISREG(info.st_mode):
-        return None
-    if info.st_mode & 0o077:
-        return f"the key file {path} can be used by others than its owner: chmod 600 would close it"
-    if info.st_uid not in (os.geteuid(), 0):
-        return f"the key file {path} belongs to another user"
-    return None
+            file.write(self.buffer())

@@ -26,5 +26,5 @@ def start_latent(seed: SegmentSeed, shape: tuple[int, int, int]) -> npt.NDArray[
     if count > MAX_LATENT_BYTES:
         raise LimitError(f"a start latent of {count} bytes is above the limit of {MAX_LATENT_BYTES}")
     # pyca/cryptography takes the block counter and the nonce as one value of 16 bytes.
-    encryptor = Cipher(algorithms.ChaCha20(seed.reveal(), bytes(16)), mode=None).encryptor()
+    encryptor = Cipher(algorithms.ChaCha20(seed.buffer(), bytes(16)), mode=None).encryptor()
     return np.frombuffer(bytearray(encryptor.update(bytes(count))), dtype=np.uint8).reshape(shape)

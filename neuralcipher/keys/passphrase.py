@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from neuralcipher.errors import LimitError, UnsupportedError, UsageError
-from neuralcipher.files import read_small
+from neuralcipher.keys.private import read_private
+from neuralcipher.keys.secret import Hidden, wipe
 
 MAX_PASSPHRASE_BYTES = 65_536
 MAX_T = 16
@@ -60,14 +60,14 @@ def argon2_limits() -> str:
     return f"t={MAX_T}, m_kib={MAX_M_KIB}, p={MAX_P} are accepted"
 
 
-class Passphrase:
-    """Text that a person remembers; UTF-8 of its NFC form, 1..65,536 bytes, hidden in repr.
+class Passphrase(Hidden):
+    """Text that a person remembers; UTF-8 of its NFC form, 1..65,536 bytes, hidden in repr and wiped as keys are.
 
     NFC, so that the same letters typed on another system give the same bytes. Raises UsageError if empty,
     too long, or not text.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ()
 
     def __init__(self, text: str) -> None:
         try:
@@ -79,7 +79,7 @@ class Passphrase:
             raise UsageError("the passphrase is empty", hint="type at least one character")
         if len(encoded) > MAX_PASSPHRASE_BYTES:
             raise UsageError("the passphrase is longer than 65,536 bytes", hint="use a key file instead")
-        self._text = encoded
+        super().__init__(encoded)
 
     @classmethod
     def read(cls, path: Path) -> Passphrase:
@@ -87,8 +87,15 @@ class Passphrase:
 
         Raises UsageError if it is missing, unreadable, empty, too long, or has more lines.
         """
-        data = read_small(path, "passphrase file", MAX_PASSPHRASE_BYTES + 2)
-        data = data.removesuffix(b"\n").removesuffix(b"\r")
+        with read_private(path, "passphrase file", MAX_PASSPHRASE_BYTES + 2) as content:
+            data = content.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            return cls._of_line(path, data)
+        finally:
+            wipe(data)
+
+    @classmethod
+    def _of_line(cls, path: Path, data: bytearray) -> Passphrase:
         if b"\n" in data or b"\r" in data:
             raise UsageError(f"the passphrase file {path} has more than one line", hint="keep one line in it")
         try:
@@ -98,10 +105,6 @@ class Passphrase:
         if not text:
             raise UsageError(f"the passphrase file {path} is empty", hint="put one line in it")
         return cls(text)
-
-    def reveal(self) -> bytes:
-        """The UTF-8 bytes, for another process of ours: never for a message, a log or a disk."""
-        return self._text
 
     def stretch(self, salt: bytes, parameters: Argon2Parameters) -> bytes:
         """Return the 32 bytes of Argon2id. salt: 16 bytes. Source: RFC 9106.
@@ -116,7 +119,7 @@ class Passphrase:
                 lanes=parameters.p,
                 memory_cost=parameters.m_kib,
             )
-            return argon2.derive(self._text)
+            return argon2.derive(cast(bytes, self.buffer()))  # it takes any buffer, and is typed for bytes
         except UnsupportedAlgorithm:
             raise UnsupportedError(
                 "this installation has no argon2id, which a passphrase needs",
@@ -127,17 +130,3 @@ class Passphrase:
                 f"the passphrase slot needs {parameters.m_kib} KiB of memory, more than there is",
                 hint="close other programs, or use a key file",
             ) from None
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Passphrase:
-            return NotImplemented
-        return hmac.compare_digest(self._text, other._text)
-
-    def __hash__(self) -> NoReturn:
-        raise TypeError("a Passphrase is not hashable")
-
-    def __repr__(self) -> str:
-        return "Passphrase(hidden)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Passphrase is not pickled or copied")

@@ -1,34 +1,60 @@
-"""Thirty-two bytes that never show themselves."""
+"""Secret bytes that never show themselves, and are overwritten when they are no longer needed."""
 
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+from types import TracebackType
+from typing import NoReturn, TypeVar
 
 SECRET_BYTES = 32
 
+_Self = TypeVar("_Self", bound="Hidden")
 
-class Secret:
-    """32 secret bytes: hidden in repr, compared in constant time, never pickled or copied by accident.
 
-    Raises ValueError, without the bytes, if there are not exactly 32 of them.
+class Hidden:
+    """Bytes hidden in repr, compared in constant time, never pickled or copied by accident.
+
+    They lie in one buffer, which `wipe`, leaving a `with` block, or the end of the object overwrites with zeros. That
+    reaches this buffer alone: Python and the libraries make copies on the way that cannot be reached (SECURITY.md).
     """
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_buffer",)
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) != SECRET_BYTES:
-            raise ValueError(f"a {type(self).__name__} has {SECRET_BYTES} bytes, not {len(secret)}")
-        self._secret = bytes(secret)
+    def __init__(self, secret: bytes | bytearray) -> None:
+        self._buffer: bytearray | None = bytearray(secret)
+
+    def buffer(self) -> bytearray:
+        """The bytes themselves, for a primitive that reads them and keeps nothing. Raises ValueError if wiped."""
+        if self._buffer is None:
+            raise ValueError(f"this {type(self).__name__} was wiped")
+        return self._buffer
 
     def reveal(self) -> bytes:
-        """The 32 bytes, for a primitive that needs them: never for a message or a log."""
-        return self._secret
+        """A copy of the bytes, which nobody will wipe: never for a message, a log or a disk."""
+        return bytes(self.buffer())
+
+    def wipe(self) -> None:
+        """Overwrite the bytes; the object is of no use afterwards. Twice does no harm."""
+        if self._buffer is not None:
+            wipe(self._buffer)
+            self._buffer = None
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wipe()
+
+    def __del__(self) -> None:
+        if getattr(self, "_buffer", None) is not None:  # a subclass may have refused its argument
+            self.wipe()
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return hmac.compare_digest(self._secret, other._secret)
+        return hmac.compare_digest(self.buffer(), other.buffer())
 
     def __hash__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is not hashable")
@@ -38,3 +64,19 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is not pickled or copied")
+
+
+class Secret(Hidden):
+    """32 secret bytes. Raises ValueError, without the bytes, if there are not exactly 32 of them."""
+
+    __slots__ = ()
+
+    def __init__(self, secret: bytes | bytearray) -> None:
+        if len(secret) != SECRET_BYTES:
+            raise ValueError(f"a {type(self).__name__} has {SECRET_BYTES} bytes, not {len(secret)}")
+        super().__init__(secret)
+
+
+def wipe(buffer: bytearray) -> None:
+    """Overwrite a buffer with zeros, in place."""
+    buffer[:] = bytes(len(buffer))

@@ -67,12 +67,12 @@ def seal_slot(credential: Credential, bundle_key: BundleKey, argon2: Argon2Param
     """
     if isinstance(credential, Key):
         salt = os.urandom(KEY_SALT_BYTES)
-        wrapped = _cipher(credential, salt, None).encrypt(_NONCE, bundle_key.reveal(), slot_data("key", salt))
+        wrapped = _cipher(credential, salt, None).encrypt(_NONCE, bundle_key.buffer(), slot_data("key", salt))
         return KeySlot(salt, wrapped)
     argon2 = argon2 or Argon2Parameters()
     salt = os.urandom(PASSPHRASE_SALT_BYTES)
     data = slot_data("passphrase", salt, argon2)
-    wrapped = _cipher(credential, salt, argon2).encrypt(_NONCE, bundle_key.reveal(), data)
+    wrapped = _cipher(credential, salt, argon2).encrypt(_NONCE, bundle_key.buffer(), data)
     return PassphraseSlot(salt, wrapped, argon2)
 
 
@@ -90,6 +90,6 @@ def open_slot(slot: Slot, credential: Credential) -> BundleKey | None:
 
 def _cipher(credential: Credential, salt: bytes, argon2: Argon2Parameters | None) -> ChaCha20Poly1305:
     if isinstance(credential, Key):
-        return ChaCha20Poly1305(hkdf(credential.reveal(), salt, _LABEL_KEY))
+        return ChaCha20Poly1305(hkdf(credential.buffer(), salt, _LABEL_KEY))
     stretched = credential.stretch(salt, argon2 or Argon2Parameters())
     return ChaCha20Poly1305(hkdf(stretched, salt, _LABEL_PASSPHRASE))

@@ -37,7 +37,7 @@ class SegmentSeed(Secret):
     __slots__ = ()
 
 
-def hkdf(secret: bytes, salt: bytes, info: bytes, length: int = SECRET_BYTES) -> bytes:
+def hkdf(secret: bytes | bytearray, salt: bytes, info: bytes, length: int = SECRET_BYTES) -> bytes:
     """HKDF-SHA-256, extract and expand. Source: RFC 5869."""
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(secret)
 
@@ -47,7 +47,7 @@ def derive(root: BundleKey | Key, salt: bytes, label: bytes) -> bytes:
 
     root: the bundle key; of a bare bundle, which has only the label of checkpoints, the key file.
     """
-    return hkdf(root.reveal(), salt, label)
+    return hkdf(root.buffer(), salt, label)
 
 
 def segment_seed(root: Key | BundleKey, salt: bytes, segment: int) -> SegmentSeed:
@@ -57,4 +57,4 @@ def segment_seed(root: Key | BundleKey, salt: bytes, segment: int) -> SegmentSee
     """
     if not 0 <= segment <= MAX_SEGMENT:
         raise UsageError(f"segment {segment} is not in 0..2**64-1", hint="segments count from 0")
-    return SegmentSeed(hkdf(root.reveal(), salt, LABEL_Z0 + segment.to_bytes(8, "little")))
+    return SegmentSeed(hkdf(root.buffer(), salt, LABEL_Z0 + segment.to_bytes(8, "little")))

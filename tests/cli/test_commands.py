@@ -152,10 +152,11 @@ def test_an_interrupted_seal_leaves_no_bundle(work, number):
         while not list(work.glob(".n.ncv.*")) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(number)
-        process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert not (work / "n.ncv").exists()
     if number != signal.SIGKILL:
         assert process.returncode == 130
+        assert stderr.endswith(b"ncipher: interrupted, nothing unfinished was left behind\n")
         assert not list(work.glob(".n.ncv.*"))
 
 

@@ -103,11 +103,17 @@ def test_warning_about_an_open_key_file(tmp_path: Path, monkeypatch: pytest.Monk
     for mode in (0o640, 0o604, 0o620):
         path.chmod(mode)
         assert "chmod 600" in (keys.key_file_warning(path) or "")
+        assert "the passphrase file" in (keys.key_file_warning(path, "passphrase file") or "")
     path.chmod(0o600)
-    os.chown(path, 12_345, -1) if os.geteuid() == 0 else None
+    if os.geteuid() == 0:
+        assert keys.key_file_warning(path) is None
+        monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+        assert keys.key_file_warning(path) is None  # root reads everything anyway
+        os.chown(path, 12_345, -1)
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
-    if path.stat().st_uid:
-        assert "another user" in (keys.key_file_warning(path) or "")
+    for mode in (0o600, 0o644):  # whose it is matters more than who else can read it
+        path.chmod(mode)
+        assert "belongs to another user" in (keys.key_file_warning(path) or "")
 
 
 def test_secrets_do_not_show_themselves() -> None:
