@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import av.error
+import av.subtitles.codeccontext
 import av.subtitles.stream
 
 from neuralcipher.errors import UsageError, VideoError

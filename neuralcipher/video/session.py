@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,8 @@ _ADDED_VARIABLES = {"MALLOC_ARENA_MAX": "4"}
 _MAX_TEXT = 1000
 _SLICE_MS = 1000
 _ENDS_WITHIN_S = 5.0
+# Well within the time for which an idle child waits: it must not end just as it is asked again.
+_IDLE_AT_MOST_S = 4.0
 _CRASHES = frozenset(
     getattr(signal, name, None) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
 )
@@ -62,6 +65,7 @@ class Session:
         self._name = path.name or str(path)
         self._limits = limits
         self._owner = os.getpid()
+        self._idle_since = time.monotonic()
         self.identity = _identity(path)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, with a constant program
@@ -88,10 +92,15 @@ class Session:
             self._poll.register(self._answers.fileno(), select.POLLIN)
         self._send("open", os.fsencode(path), limits.memory_bytes, limits.stall_s)
 
+    def rest(self) -> None:
+        """Note that no answer is awaited."""
+        self._idle_since = time.monotonic()
+
     @property
     def usable(self) -> bool:
-        """Whether the child lives, and is this process's own, not that of one it was forked from."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        """Whether the child lives, will live on, and is this process's own, not that of one it was forked from."""
+        fresh = time.monotonic() - self._idle_since < _IDLE_AT_MOST_S
+        return fresh and self._owner == os.getpid() and self._process.poll() is None
 
     def ask(self, *request: object) -> None:
         """Send a request; `hear` gives the answers."""
@@ -181,7 +190,7 @@ class Session:
         code = self._process.poll()
         self.close()
         name = self._name
-        if code is None:
+        if code is None or code == 0:  # it stopped talking, in the middle of an answer
             self.nonsense()
         if code == -getattr(signal, "SIGXCPU", 0):
             self._stalled()
@@ -222,6 +231,7 @@ def session(path: Path) -> Iterator[Session]:
     except BaseException:
         found.close()
         raise
+    found.rest()
     unused = _swap(found)
     if unused is not None:
         unused.close()
