@@ -17,14 +17,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 import neuralcipher
+from neuralcipher.errors import VideoError
 from neuralcipher.video import session
 from neuralcipher.video.pixels import PIXEL_BYTES, ToRgb
-from neuralcipher.video.reading import probe, read_audio, read_frames
+from neuralcipher.video.reading import probe, read_frames
 from neuralcipher.video.rgb import upright
 from neuralcipher.video.source import Decoder, Feed
 from neuralcipher.video.survey import Survey
@@ -51,8 +53,11 @@ def in_child(clip: Path) -> None:
 
 
 def start(clip: Path) -> None:
-    """A child that answers as little as one can."""
-    read_audio(clip, max_time=0)  # no packet starts before zero seconds
+    """A child that starts, refuses what is no video, and ends."""
+    with tempfile.NamedTemporaryFile(suffix=".txt") as file, suppress(VideoError):
+        file.write(b"no video")
+        file.flush()
+        probe(file.name)
     session.forget()
 
 
