@@ -37,8 +37,8 @@ MAX_SAMPLE_RATE = 2**20
 _MAX_TERM = 2**31 - 1
 
 PIXEL_FAMILIES = ("420", "422", "444", "grey")
-_CODEC_NAME = re.compile(r"[a-z0-9_]{1,32}")
-_LAYOUT_NAME = re.compile(r"[A-Za-z0-9 ().+_@-]{1,128}")
+CODEC_NAME = re.compile(r"[a-z0-9_]{1,32}")
+LAYOUT_NAME = re.compile(r"[A-Za-z0-9 ().+_@-]{1,128}")
 # Controls, format characters (bidirectional overrides among them), surrogates, line and paragraph separators.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -49,6 +49,11 @@ def safe_name(name: str) -> str:
     while len(kept.encode()) > MAX_NAME_BYTES:
         kept = kept[1:]  # the end holds the suffix
     return "video" if kept in {"", ".", ".."} else kept
+
+
+def plain_text(text: str) -> str:
+    """Return a sentence with everything replaced that would move a terminal's cursor or turn its writing."""
+    return "".join("_" if unicodedata.category(character) in _UNSAFE_CATEGORIES else character for character in text)
 
 
 def _is_unsafe(character: str) -> bool:
@@ -232,9 +237,9 @@ class AudioTrack:
         fields = _map_of(parsed, _AUDIO_KEYS, "sound section")
         count = _integer(fields, "packets", 0, MAX_AUDIO_PACKETS)
         codec, layout = fields["codec"], fields["layout"]
-        if type(codec) is not str or not _CODEC_NAME.fullmatch(codec):
+        if type(codec) is not str or not CODEC_NAME.fullmatch(codec):
             raise PayloadDamagedError("the sound section holds no codec name")
-        if type(layout) is not str or not _LAYOUT_NAME.fullmatch(layout):
+        if type(layout) is not str or not LAYOUT_NAME.fullmatch(layout):
             raise PayloadDamagedError("the sound section holds no channel layout")
         data = _octets(fields, "data", MAX_AUDIO_BYTES)
         # Times that follow a law take no bytes, but nearly all packets do: a count out of proportion is not unpacked.

@@ -1,6 +1,6 @@
-"""Pixels in and out: decoded pictures to upright full-range RGB and back, by the matrix and range they carry.
+"""How decoded pictures become RGB: by the matrix and range they carry, with swscale.
 
-swscale does the arithmetic with accurate rounding and full chroma interpolation; numpy turns them.
+Imports no numpy, which takes longer to load than a child takes to decode a short clip; `rgb` does the rest.
 """
 
 from __future__ import annotations
@@ -11,12 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import numpy as np
 from av.video.format import VideoFormat
 from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
-
-Picture = NDArray[np.uint8]
 
 RANGE_LIMITED = 1
 RANGE_FULL = 2
@@ -25,10 +21,9 @@ MATRIX_BT601 = 6
 # swscale's flags, written out because PyAV names only some of them before version 17.
 _SWS_BICUBIC = 0x4
 _SWS_AREA = 0x20
-_SWS_LANCZOS = 0x200
-_SWS_EXACT = 0x2000 | 0x4000 | 0x40000  # full chroma interpolation, full chroma input, accurate rounding
+SWS_EXACT = 0x2000 | 0x4000 | 0x40000  # full chroma interpolation, full chroma input, accurate rounding
 # H.273 matrix -> swscale's matrix; those absent are treated as unspecified.
-_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -46,7 +41,7 @@ def default_matrix(height: int) -> int:
 
 def matrix_of(tag: int, height: int) -> int:
     """The matrix to use for a picture tagged `tag`: the tag if it can be converted, else the default."""
-    return tag if tag in _SWS_MATRIX else default_matrix(height)
+    return tag if tag in SWS_MATRIX else default_matrix(height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +81,6 @@ class Orientation:
     transpose: bool = False
     mirror_x: bool = False
     mirror_y: bool = False
-
-    def apply(self, picture: Picture) -> Picture:
-        """Return the picture (H, W, 3) upright; contiguous."""
-        if self.transpose:
-            picture = picture.transpose(1, 0, 2)
-        if self.mirror_x:
-            picture = picture[:, ::-1]
-        if self.mirror_y:
-            picture = picture[::-1]
-        return np.ascontiguousarray(picture)
 
 
 def orientation_of(frame: av.VideoFrame) -> tuple[Orientation, bool]:
@@ -137,24 +122,40 @@ class Plan:
     matrix: int
 
 
+@dataclass(frozen=True, slots=True)
+class Planar:
+    """One converted picture as swscale left it: rows of pixels, not yet upright.
+
+    layout: "rgb24", "rgba" or "gray". stride: bytes from row to row. full: whether grey runs from 0 to 255.
+    """
+
+    layout: str
+    stride: int
+    full: bool
+    pixels: memoryview
+
+
+PIXEL_BYTES = {"rgb24": 3, "rgba": 4, "gray": 1}
+
+
 class ToRgb:
-    """Converts decoded frames to upright (H, W, 3) uint8 full-range RGB of one size."""
+    """Converts decoded frames to RGB (or grey, or RGB with alpha) of one size."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._reformatter = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame) -> Picture:
-        """Return the frame as RGB; straight alpha is composed over black."""
+    def convert(self, frame: av.VideoFrame) -> Planar:
+        """Return the frame as it lies in the source; `rgb.upright` turns it."""
         plan = self._plan
         width, height = plan.width, plan.height
         if plan.orientation.transpose:
             width, height = height, width
         kind = kind_of(frame.format)
-        matrix = _SWS_MATRIX[matrix_of(int(frame.colorspace), 0) if _has_matrix(frame) else plan.matrix]
+        matrix = SWS_MATRIX[matrix_of(int(frame.colorspace), 0) if _has_matrix(frame) else plan.matrix]
         full = kind.rgb or frame.color_range == RANGE_FULL or frame.format.name.startswith("yuvj")
         shrinks = width < frame.width or height < frame.height
-        flags = _SWS_EXACT | (_SWS_AREA if shrinks else _SWS_BICUBIC)
+        flags = SWS_EXACT | (_SWS_AREA if shrinks else _SWS_BICUBIC)
         target = "rgba" if kind.alpha else "gray" if kind.family == "grey" else "rgb24"
         if target == "gray":
             # swscale takes untagged grey as full range, and so does FFmpeg when it writes it.
@@ -171,57 +172,25 @@ class ToRgb:
             src_color_range=range_in,
             dst_color_range=range_in if target == "gray" else RANGE_FULL,
         )
-        return plan.orientation.apply(_as_rgb(_bytes_of(converted), full))
-
-
-def _bytes_of(frame: av.VideoFrame) -> Picture:
-    array = frame.to_ndarray()
-    return array.astype(np.uint8, copy=False)
+        plane = converted.planes[0]
+        if plane.line_size < width * PIXEL_BYTES[target]:
+            # Rows from the bottom up, which nothing had to convert: their memory starts elsewhere.
+            between = {"rgb24": "bgr24", "rgba": "bgra", "gray": "ya8"}[target]
+            converted = VideoReformatter().reformat(converted, format=between).reformat(format=target)
+            plane = converted.planes[0]
+        return Planar(target, plane.line_size, full, memoryview(plane))
 
 
 def _has_matrix(frame: av.VideoFrame) -> bool:
-    return int(frame.colorspace) in _SWS_MATRIX
-
-
-def _as_rgb(picture: Picture, full: bool) -> Picture:
-    if picture.ndim == 2:
-        if not full:
-            picture = np.clip(np.rint((picture.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-        return np.repeat(picture[:, :, None], 3, axis=2)
-    if picture.shape[2] == 4:
-        alpha = picture[:, :, 3:]
-        if alpha.min() == 255:
-            return picture[:, :, :3]
-        return ((picture[:, :, :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
-    return picture
+    return int(frame.colorspace) in SWS_MATRIX
 
 
 def has_transparency(frame: av.VideoFrame) -> bool:
     """Whether any pixel of a frame with an alpha channel is not opaque."""
-    return bool(frame.to_ndarray(format="rgba")[:, :, 3].min() < 255)
-
-
-class FromRgb:
-    """Converts (H, W, 3) uint8 full-range RGB to frames of one YUV format, matrix (H.273) and range."""
-
-    def __init__(self, pixel_format: str, matrix: int, color_range: int) -> None:
-        self._format = pixel_format
-        self._tag = matrix
-        self._matrix = _SWS_MATRIX[matrix]
-        self._range = color_range
-        self._reformatter = VideoReformatter()
-
-    def convert(self, picture: Picture) -> av.VideoFrame:
-        """Return the picture as a new frame without a timestamp."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame.colorspace = self._tag  # PyAV 17 passes the matrix of BT.2020 on by this tag alone
-        return self._reformatter.reformat(
-            frame,
-            format=self._format,
-            src_colorspace=self._matrix,
-            dst_colorspace=self._matrix,
-            # Lanczos keeps most of the chroma, measured there and back (bicubic: 20 % more squared error).
-            interpolation=_SWS_LANCZOS | _SWS_EXACT,
-            src_color_range=RANGE_FULL,
-            dst_color_range=self._range,
-        )
+    converted = VideoReformatter().reformat(frame, format="rgba")
+    stride, rows = converted.planes[0].line_size, memoryview(converted.planes[0])
+    wide = 4 * converted.width
+    return any(
+        bytes(rows[at + 3 : at + wide : 4]).count(255) < converted.width
+        for at in range(0, stride * converted.height, stride)
+    )

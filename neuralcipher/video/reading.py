@@ -1,7 +1,8 @@
 """Reading videos: what a file holds, its frames as upright RGB, and its sound.
 
 Everything is done one frame at a time; a video is never held. Rotation (the display matrix) is baked in:
-sizes and frames are those of the upright picture. PyAV only; no ffmpeg program is needed.
+sizes and frames are those of the upright picture. FFmpeg runs in a child process with limits (`session`, `child`);
+what it sends is checked here. No ffmpeg program is needed.
 """
 
 from __future__ import annotations
@@ -9,52 +10,33 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import av
+import numpy as np
 
-from neuralcipher.errors import NeuralCipherError, UsageError, VideoError
+from neuralcipher.errors import BundleError, UsageError, VideoError
+from neuralcipher.video.inputs import existing
 from neuralcipher.video.metadata import (
-    MAX_FRAMES,
-    MAX_PIXELS,
+    CODEC_NAME,
+    MAX_AUDIO_BYTES,
+    MAX_AUDIO_PACKETS,
+    MAX_PACKET_BYTES,
     MAX_SIDE,
+    AudioPacket,
     AudioTrack,
     VideoInfo,
-    safe_name,
+    plain_text,
 )
 from neuralcipher.video.packing import INT64_MAX, INT64_MIN
-from neuralcipher.video.pixels import (
-    HDR_TRANSFERS,
-    MATRIX_BT709,
-    RANGE_FULL,
-    RANGE_LIMITED,
-    Orientation,
-    Picture,
-    PixelKind,
-    Plan,
-    ToRgb,
-    default_matrix,
-    has_transparency,
-    kind_of,
-    matrix_of,
-    orientation_of,
-    ratio,
-)
-from neuralcipher.video.source import (
-    FOLDER_RATE,
-    Decoder,
-    clock_shift,
-    existing,
-    images_in,
-    opened,
-    video_stream,
-)
-from neuralcipher.video.tracks import can_carry, read_track
+from neuralcipher.video.pixels import PIXEL_BYTES, SWS_MATRIX, Orientation, Plan
+from neuralcipher.video.rgb import Picture, upright
+from neuralcipher.video.session import Session, session
 
-_TERM_MAX = 2**31 - 1
+_MAX_WARNINGS = 32
+_MAX_TEXT = 1000
+_MAX_PADDING = 4096  # of a row; swscale aligns to 64 bytes at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,38 +78,41 @@ def probe(
     path: a video file, or a folder of PNG or JPEG frames (25 per second).
     scale: "WxH" or (W, H), see `parse_size`.
     max_frames: stop after so many. strict: refuse a damaged or cut-off video instead of warning.
-    Raises UsageError (missing, no frames in the folder, bad option) and VideoError (cannot be decoded).
+    Raises UsageError (missing, no frames in the folder, bad option) and VideoError (cannot be decoded, or not within
+    the limits on memory and time).
     """
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"{max_frames} is not a number of frames", hint="pass 1 or more")
-    size = parse_size(scale) if isinstance(scale, str) else scale
-    source = existing(path)
-    survey = _Survey(source, size, max_frames)
-    try:
-        return survey.run(strict)
-    except NeuralCipherError:
-        raise
-    except av.error.FFmpegError as error:
-        raise VideoError(f"{source.name} cannot be decoded", hint=f"FFmpeg says: {error.strerror}") from None
+    size = None if scale is None else parse_size(scale if isinstance(scale, str) else f"{scale[0]}x{scale[1]}")
+    with session(existing(path)) as child:
+        child.ask("probe", size, None if max_frames is None else min(max_frames, INT64_MAX), strict)
+        _, parts = child.hear("found")
+        found = _found(parts)
+        if found is None:
+            child.nonsense()
+        return found
 
 
 def read_frames(path: str | os.PathLike[str], probed: Probe) -> Iterator[Picture]:
     """Yield exactly the frames that `probe` counted, each (H, W, 3) uint8 full-range RGB, upright.
 
-    Raises VideoError if the file changed since and has fewer.
+    The child works one frame ahead. Raises VideoError if the file changed since and has fewer.
     """
     source = existing(path)
-    to_rgb = ToRgb(probed.plan)
-    count = 0
-    for frame, _ in Decoder(source).frames():
-        yield to_rgb.convert(frame)
-        count += 1
-        if count == probed.info.frames:
-            return
-    raise VideoError(
-        f"{source.name} has {count} frames now but had {probed.info.frames}",
-        hint="do not change it while it is read",
-    )
+    plan, wanted = probed.plan, probed.info.frames
+    turn = plan.orientation
+    with session(source) as child:
+        turned = (turn.transpose, turn.mirror_x, turn.mirror_y)
+        child.ask("frames", (plan.width, plan.height), turned, plan.matrix, wanted)
+        for count in range(wanted):
+            picture = _picture(child, plan)
+            if picture is None:
+                raise VideoError(
+                    f"{source.name} has {count} frames now but had {wanted}", hint="do not change it while it is read"
+                )
+            yield picture
+        if _picture(child, plan) is not None:
+            child.nonsense()
 
 
 def read_audio(path: str | os.PathLike[str], max_time: Fraction | None = None) -> AudioTrack | None:
@@ -138,236 +123,94 @@ def read_audio(path: str | os.PathLike[str], max_time: Fraction | None = None) -
     source = existing(path)
     if source.is_dir():
         return None
-    with opened(source) as container:
-        if not container.streams.audio or not can_carry(container.streams.audio[0]):
-            return None
-        return read_track(container, container.streams.audio[0], clock_shift(container), max_time)
-
-
-class _Survey:
-    """One pass of `probe`: collects timestamps and whatever the user should know."""
-
-    def __init__(self, path: Path, scale: tuple[int, int] | None, max_frames: int | None) -> None:
-        self.path = path
-        self.scale = scale
-        self.max_frames = max_frames
-        self.warnings: list[str] = []
-        self.pts: list[int | None] = []
-        self.odd_sizes = 0
-        self.transparent = False
-        self.cut = False
-
-    def run(self, strict: bool) -> Probe:
-        name = self.path.name
-        decoder = Decoder(self.path)
-        first: _First | None = None
-        for frame, stream in decoder.frames():
-            if self.max_frames is not None and len(self.pts) == self.max_frames:
-                self.cut = True
+    packets: list[AudioPacket] = []
+    total = 0
+    with session(source) as child:
+        child.ask("audio", None if max_time is None else str(max_time))
+        while True:
+            kind, parts = child.hear("packets", "track")
+            if kind == "track":
                 break
-            if first is None:
-                first = _First.of(frame, stream)
-                if first.width > MAX_SIDE or first.height > MAX_SIDE or first.width * first.height > MAX_PIXELS:
-                    raise VideoError(f"the picture of {name} is larger than {MAX_SIDE} pixels", hint="shrink it first")
-            if len(self.pts) == MAX_FRAMES:
-                raise VideoError(f"{name} has more than {MAX_FRAMES} frames", hint="cut it, or pass --max-frames")
-            self.odd_sizes += (frame.width, frame.height) != (first.width, first.height)
-            if first.kind.alpha and not self.transparent:
-                self.transparent = has_transparency(frame)
-            self.pts.append(frame.pts)
-        if first is None:
-            raise VideoError(f"{name} holds no frame that can be decoded", hint="check that it plays elsewhere")
-        damage = self._damage(decoder)
-        if strict and damage:
-            raise VideoError(damage, hint="leave out --strict to take what decodes")
-        if damage:
-            self.warnings.append(damage)
-        return self._result(first)
-
-    def _damage(self, decoder: Decoder) -> str:
-        name, got = self.path.name, len(self.pts)
-        if decoder.broken:
-            return f"{name} is damaged: {got} frames decode, {decoder.broken} parts do not"
-        if self.cut or self.path.is_dir():
-            return ""
-        with opened(self.path) as container:
-            stated = video_stream(container, self.path).frames
-            length = Fraction(container.duration or 0, 1_000_000)
-            start = Fraction(container.start_time or 0, 1_000_000)
-        # Half a second: headers round, and count the last sound packet.
-        if decoder.cut_short or (length and decoder.end_s + Fraction(1, 2) < start + length) or got < stated * 0.98 - 2:
-            return f"{name} is cut off: {got} frames decode" + (f" of {stated}" if stated > got else "")
-        return ""
-
-    def _result(self, first: _First) -> Probe:
-        audio_codec, shift = self._container_facts()
-        width, height = first.upright_size()
-        sample_aspect = first.sample_aspect()
-        if self.scale is not None:
-            width, height, sample_aspect = _scaled(width, height, sample_aspect, self.scale)
-        rate, time_base = self._rate(first)
-        pts = self._times(rate, time_base, shift)
-        self._warn(first)
-        hdr = first.transfer in HDR_TRANSFERS
-        info = VideoInfo(
-            width=width,
-            height=height,
-            time_base=(time_base.numerator, time_base.denominator),
-            pts=pts,
-            average_rate=(rate.numerator, rate.denominator),
-            sample_aspect=(sample_aspect.numerator, sample_aspect.denominator),
-            primaries=MATRIX_BT709 if hdr else first.primaries,
-            transfer=MATRIX_BT709 if hdr else first.transfer,
-            space=MATRIX_BT709 if hdr else first.space,
-            color_range=RANGE_FULL if first.full_range and not first.kind.rgb else RANGE_LIMITED,
-            pixel_family=first.kind.family,
-            source_name=safe_name(self.path.resolve().name),
-            source_bytes=self._source_bytes(),
-        )
-        end = info.end_time if self.cut else None
-        plan = Plan(width, height, first.orientation, first.space)
-        return Probe(info, tuple(self.warnings), audio_codec, end, plan)
-
-    def _source_bytes(self) -> int:
-        files = images_in(self.path) if self.path.is_dir() else [self.path]
-        return sum(file.stat().st_size for file in files)
-
-    def _container_facts(self) -> tuple[str | None, Fraction]:
-        if self.path.is_dir():
-            return None, Fraction(0)
-        with opened(self.path) as container:
-            sounds = container.streams.audio
-            shift = clock_shift(container)
-            if not sounds:
-                return None, shift
-            codec = str(sounds[0].codec_context.name) if sounds[0].codec_context else "unknown"
-            if not can_carry(sounds[0]):
-                self.warnings.append(f"the sound of {self.path.name} ({codec}) cannot be carried and is left out")
-                return None, shift
-            if len(sounds) > 1:
-                self.warnings.append(f"{self.path.name} has {len(sounds)} sound tracks; only the first is kept")
-            return codec, shift
-
-    def _rate(self, first: _First) -> tuple[Fraction, Fraction]:
-        """Frames per second and seconds per unit of pts."""
-        if self.path.is_dir():
-            return FOLDER_RATE, 1 / FOLDER_RATE
-        time_base = first.time_base
-        stamps = [stamp for stamp in self.pts if stamp is not None]
-        rate = first.rate
-        if rate is None and len(stamps) > 1 and stamps[-1] > stamps[0]:
-            rate = (len(stamps) - 1) / ((stamps[-1] - stamps[0]) * time_base)
-        rate = (rate or FOLDER_RATE).limit_denominator(1_000_000)
-        if not 0 < rate <= _TERM_MAX:
-            rate = FOLDER_RATE
-        return rate, time_base
-
-    def _times(self, rate: Fraction, time_base: Fraction, shift: Fraction) -> tuple[int, ...]:
-        """Fill missing timestamps with one frame's duration after the last, and make them increase."""
-        step = max(1, round(1 / (rate * time_base)))
-        offset = round(shift / time_base)
-        times: list[int] = []
-        repaired = 0
-        for stamp in self.pts:
-            time = None if stamp is None else stamp - offset
-            if not times:
-                time = time if time is not None else 0
-            elif time is None:
-                time = times[-1] + step
-            elif time <= times[-1]:
-                time = times[-1] + 1
-                repaired += 1
-            times.append(max(INT64_MIN, min(INT64_MAX, time)))
-        if repaired:
-            self.warnings.append(f"{repaired} timestamps of {self.path.name} did not increase and were moved")
-        return tuple(times)
-
-    def _warn(self, first: _First) -> None:
-        name = self.path.name
-        if first.transfer in HDR_TRANSFERS:
-            self.warnings.append(
-                f"{name} is HDR ({HDR_TRANSFERS[first.transfer]}) and becomes 8-bit SDR without tone "
-                "mapping, so colours look flat"
-            )
-        elif first.kind.bits > 8:
-            self.warnings.append(f"{name} has {first.kind.bits} bits per sample and becomes 8-bit SDR")
-        if self.transparent or first.hidden_alpha:
-            self.warnings.append(f"{name} has transparency, which is lost: it is laid over black")
-        if self.odd_sizes:
-            self.warnings.append(f"{self.odd_sizes} frames of {name} have another size and are scaled to the first's")
-        if not first.orientation_exact:
-            self.warnings.append(f"{name} is rotated by an angle that is no multiple of 90 degrees, which is ignored")
+            batch = _packets(parts)
+            total += sum(len(packet.data) for packet in batch or ())
+            if batch is None or total > MAX_AUDIO_BYTES or len(packets) + len(batch) > MAX_AUDIO_PACKETS:
+                child.nonsense()
+            packets += batch
+        if parts == [None] and not packets:
+            return None
+        track = _track(parts)
+        if track is None or not packets:
+            child.nonsense()
+    return replace(track, packets=tuple(packets))
 
 
-@dataclass(frozen=True, slots=True)
-class _First:
-    """The first frame's facts, which hold for the whole video."""
-
-    width: int
-    height: int
-    kind: PixelKind
-    orientation: Orientation
-    orientation_exact: bool
-    primaries: int
-    transfer: int
-    space: int
-    full_range: bool
-    time_base: Fraction
-    rate: Fraction | None
-    pixel_aspect: Fraction | None
-    hidden_alpha: bool
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame, stream: Any) -> _First:
-        context = stream.codec_context
-        kind = kind_of(frame.format)
-        orientation, exact = orientation_of(frame)
-        lines = frame.width if orientation.transpose else frame.height
-        full = frame.color_range == RANGE_FULL or frame.format.name.startswith("yuvj")
-        return cls(
-            width=frame.width,
-            height=frame.height,
-            kind=kind,
-            orientation=orientation,
-            orientation_exact=exact,
-            primaries=_tag(context.color_primaries),
-            transfer=_tag(context.color_trc),
-            space=default_matrix(lines) if kind.rgb else matrix_of(int(frame.colorspace), lines),
-            full_range=full,
-            time_base=ratio(stream.time_base) or 1 / FOLDER_RATE,
-            rate=ratio(stream.average_rate) or ratio(stream.guessed_rate),
-            pixel_aspect=ratio(stream.sample_aspect_ratio),
-            # FFmpeg's own VP9 decoder leaves the alpha layer out; only the container says that there is one.
-            hidden_alpha=stream.metadata.get("alpha_mode") == "1",
-        )
-
-    def upright_size(self) -> tuple[int, int]:
-        return (self.height, self.width) if self.orientation.transpose else (self.width, self.height)
-
-    def sample_aspect(self) -> Fraction:
-        aspect = self.pixel_aspect
-        if not aspect or aspect <= 0:
-            return Fraction(1)
-        aspect = aspect.limit_denominator(10_000)
-        if not aspect:
-            return Fraction(1)
-        return 1 / aspect if self.orientation.transpose else aspect
+def _found(parts: list[Any]) -> Probe | None:
+    """A probe from a child's answer; None if it is not what a child of ours says."""
+    if len(parts) != 6:
+        return None
+    fields, warnings, codec, cut, turned, matrix = parts
+    right = (
+        type(warnings) is list
+        and len(warnings) <= _MAX_WARNINGS
+        and all(type(text) is str for text in warnings)
+        and (codec is None or (type(codec) is str and CODEC_NAME.fullmatch(codec) is not None))
+        and type(turned) is list
+        and [type(turn) for turn in [*turned, cut]] == [bool] * 4
+        and type(matrix) is int
+        and matrix in SWS_MATRIX
+    )
+    try:
+        info = VideoInfo.from_dict(fields)
+    except (BundleError, TypeError):
+        return None
+    if not right or info.space not in SWS_MATRIX:
+        return None
+    plan = Plan(info.width, info.height, Orientation(*turned), matrix)
+    told = tuple(plain_text(text[:_MAX_TEXT]) for text in warnings)
+    return Probe(info, told, codec, info.end_time if cut else None, plan)
 
 
-def _tag(value: Any) -> int:
-    code = int(value)
-    return code if 0 < code < 256 else 2  # 0 is reserved (H.273): as good as unspecified
+def _picture(child: Session, plan: Plan) -> Picture | None:
+    """The next picture, upright; None if there is none."""
+    kind, parts = child.hear("picture", "end")
+    if kind == "end":
+        return None
+    width, height = (plan.height, plan.width) if plan.orientation.transpose else (plan.width, plan.height)
+    if [type(part) for part in parts] != [str, int, bool] or parts[0] not in PIXEL_BYTES:
+        child.nonsense()
+    layout, stride, full = parts
+    row = width * PIXEL_BYTES[layout]
+    if not row <= stride <= row + _MAX_PADDING:
+        child.nonsense()
+    pixels = np.empty((height, stride), np.uint8)
+    child.fill(pixels.data.cast("B"))
+    return upright(pixels[:, :row].reshape(height, width, -1), plan.orientation, full)
 
 
-def _scaled(width: int, height: int, aspect: Fraction, size: tuple[int, int]) -> tuple[int, int, Fraction]:
-    """The new size, and the pixel aspect that keeps the picture's shape on the screen."""
-    wide, high = size
-    if high == -1:
-        return wide, max(2, 2 * round(Fraction(height * wide, width) / 2)), aspect
-    if wide == -1:
-        return max(2, 2 * round(Fraction(width * high, height) / 2)), high, aspect
-    bent = Fraction(width * high, height * wide)
-    # Rounding to whole pixels bends the shape by less than this; that is not worth odd pixels.
-    if abs(bent - 1) > Fraction(1, 50):
-        aspect = (aspect * bent).limit_denominator(10_000)
-    return wide, high, aspect
+def _packets(parts: list[Any]) -> list[AudioPacket] | None:
+    """Packets of sound from a child's answer; None if one of them cannot be."""
+    rows = parts[0] if len(parts) == 1 else None
+    if type(rows) is not list:
+        return None
+    packets = []
+    for row in rows:
+        if type(row) is not list or [type(part) for part in row] != [int, int, int, bool, bytes]:
+            return None
+        pts, dts, duration, key, data = row
+        if max(pts, dts, duration) > INT64_MAX or min(pts, dts) < INT64_MIN or duration < 0:
+            return None
+        if len(data) > MAX_PACKET_BYTES:
+            return None
+        packets.append(AudioPacket(pts, dts, duration, key, data))
+    return packets
+
+
+def _track(parts: list[Any]) -> AudioTrack | None:
+    """A track without packets from a child's answer; None if it is none."""
+    if len(parts) != 1 or type(parts[0]) is not bytes:
+        return None
+    try:
+        track = AudioTrack.from_bytes(parts[0])
+    except BundleError:
+        return None
+    return None if track.packets else track

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -17,15 +17,19 @@ from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from neuralcipher.errors import UsageError
 from neuralcipher.video.metadata import (
+    LAYOUT_NAME,
     MAX_AUDIO_BYTES,
     MAX_AUDIO_PACKETS,
     MAX_EXTRADATA_BYTES,
     MAX_PACKET_BYTES,
+    MAX_SAMPLE_RATE,
     AudioPacket,
     AudioTrack,
 )
+from neuralcipher.video.packing import INT64_MAX, INT64_MIN
 from neuralcipher.video.pixels import ratio
 
+_MAX_SKIP = 2**31 - 1  # what a bundle's field holds
 # FFmpeg's codec -> Matroska's codec ID (matroska.org, "codec mappings"). A codec that Matroska
 # cannot name could not be written anywhere again, so it is not carried.
 _MATROSKA_ID = {
@@ -87,21 +91,31 @@ def codec_name(stream: Any) -> str:
 def can_carry(stream: Any) -> bool:
     """Whether the packets of a sound stream can be kept and written again."""
     context = stream.codec_context
-    if context is None or not context.sample_rate or not context.layout.nb_channels:
+    if context is None or not 0 < context.sample_rate <= MAX_SAMPLE_RATE or not context.layout.nb_channels:
+        return False
+    if not LAYOUT_NAME.fullmatch(context.layout.name):
         return False
     return codec_name(stream) in _MATROSKA_ID and len(context.extradata or b"") <= MAX_EXTRADATA_BYTES
 
 
-def read_track(container: InputContainer, stream: Any, shift: Fraction, max_time: Fraction | None) -> AudioTrack | None:
-    """Collect a stream's packets. shift: seconds to subtract; max_time: seconds (shifted) at which to stop.
+def read_track(
+    container: InputContainer,
+    stream: Any,
+    shift: Fraction,
+    max_time: Fraction | None,
+    put: Callable[[AudioPacket], None],
+) -> AudioTrack | None:
+    """Hand a stream's packets to `put`, one by one. shift: seconds to subtract; max_time: seconds (shifted) to stop at.
 
-    A damaged end is left out. Returns None if no packet is left.
+    A damaged end, and packets whose times leave 64 bits, are left out. Returns the track without its packets, or None
+    if there are none.
     """
     context = stream.codec_context
-    time_base = ratio(stream.time_base) or Fraction(1, context.sample_rate)
+    time_base = ratio(stream.time_base)
+    if time_base is None or time_base <= 0:
+        time_base = Fraction(1, context.sample_rate)
     offset = round(shift / time_base)
-    packets: list[AudioPacket] = []
-    total = following = 0
+    total = following = count = 0
     skips = (0, 0)
     cut = False
     for packet in _readable(container, stream):
@@ -111,16 +125,19 @@ def read_track(container: InputContainer, stream: Any, shift: Fraction, max_time
         if max_time is not None and pts * time_base >= max_time:
             cut = True
             break
-        start, end = _skips(packet)
-        skips = (start if not packets else skips[0], end)
-        total += len(data)
-        if total > MAX_AUDIO_BYTES or len(data) > MAX_PACKET_BYTES or len(packets) == MAX_AUDIO_PACKETS:
-            break
         dts = pts if packet.dts is None or stamp is None else packet.dts - offset
         duration = max(0, packet.duration or 0)
-        packets.append(AudioPacket(pts, dts, duration, bool(packet.is_keyframe), data))
+        if not (_fits(pts) and _fits(dts)):
+            continue
+        start, end = _skips(packet)
+        skips = (start if not count else skips[0], end)
+        total += len(data)
+        if total > MAX_AUDIO_BYTES or len(data) > MAX_PACKET_BYTES or count == MAX_AUDIO_PACKETS:
+            break
+        put(AudioPacket(pts, dts, duration, bool(packet.is_keyframe), data))
+        count += 1
         following = pts + duration
-    if not packets:
+    if not count:
         return None
     return AudioTrack(
         codec=codec_name(stream),
@@ -128,10 +145,14 @@ def read_track(container: InputContainer, stream: Any, shift: Fraction, max_time
         sample_rate=context.sample_rate,
         layout=context.layout.name,
         time_base=(time_base.numerator, time_base.denominator),
-        packets=tuple(packets),
-        skip_start=skips[0],
-        skip_end=0 if cut else skips[1],
+        packets=(),
+        skip_start=min(skips[0], _MAX_SKIP),
+        skip_end=0 if cut else min(skips[1], _MAX_SKIP),
     )
+
+
+def _fits(time: int) -> bool:
+    return INT64_MIN <= time <= INT64_MAX
 
 
 def _skips(packet: Any) -> tuple[int, int]:

@@ -23,7 +23,8 @@ from av.container import OutputContainer
 
 from neuralcipher.errors import NeuralCipherError, ShapeError, UsageError, WriteError
 from neuralcipher.video.metadata import AudioPacket, AudioTrack, VideoInfo
-from neuralcipher.video.pixels import RANGE_LIMITED, FromRgb, Picture, default_matrix, matrix_of
+from neuralcipher.video.pixels import RANGE_LIMITED, default_matrix, matrix_of
+from neuralcipher.video.rgb import FromRgb, Picture
 from neuralcipher.video.tracks import added_stream, check_fits, container_for, packet_for, with_short_end
 
 __all__ = ["FORMATS", "container_for", "format_for", "write_video", "write_y4m"]
