@@ -108,10 +108,9 @@ def test_what_only_cuda_needs_is_apart() -> None:
 
 
 def page_rows() -> dict[str, list[str]]:
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")
-    ]
-    return {row[0].strip("`"): row for row in cells}
+    table = PAGE.partition("## At run time")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table if line.startswith("| `")]
+    return {row[0].strip("`"): row for row in rows}
 
 
 def test_the_page_lists_the_dependencies_and_what_they_bring() -> None:
