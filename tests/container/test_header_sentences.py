@@ -14,7 +14,7 @@ from sentences import COPY, GOOD, LOCKED, NEWER, PLAIN, on_reading, said
 from neuralcipher.container import BundleWriter
 from neuralcipher.container.bundle import check_credentials
 from neuralcipher.container.format import serialise
-from neuralcipher.container.rekey import copy_with_slots, remove_slot
+from neuralcipher.container.rekey import add_slot, copy_with_slots, remove_slot
 from neuralcipher.keys import Argon2Parameters, Credential, Passphrase, seal_slot
 
 
@@ -238,6 +238,10 @@ def test_slots_that_cannot_be_removed_or_written() -> None:
         "the bundle has 34 key slots, above the limit of 32",
         "",
     )
+    assert said(lambda: add_slot(slots * 16, opened_key(), KEY)) == (
+        "the bundle has 33 key slots, above the limit of 32",
+        "",
+    )
     with pytest.raises(TypeError, match=r"^a sealed header needs the bundle key$"):
         serialise(header)
 
@@ -256,6 +260,7 @@ def test_the_cost_of_a_passphrase_is_that_asked_for() -> None:
     assert opened(writer_file.getvalue()).slots == (slot,)
     (made,) = opened(sealed(b"", credentials=(PASS,))).slots
     assert made.argon2 == CHEAP
+    assert add_slot((), opened_key(), PASS, Argon2Parameters(t=2, m_kib=16, p=2))[0].argon2.t == 2
 
 
 def opened_key() -> Any:

@@ -169,15 +169,28 @@ class Faulty(io.BytesIO):
         raise self.error
 
 
-def test_a_disk_that_fails(tmp_path: Path) -> None:
+def test_a_disk_that_fails() -> None:
     for error, reason in [
         (OSError(errno.EIO, "Input/Output Error"), "input/output error"),
         (OSError(), "input/output error"),
     ]:
         source = Source(Faulty(b"abc", error), 3, NAME)
         assert said(lambda s=source: s.read(2, 1)) == (f"x.ncv cannot be read at byte 2: {reason}", "check the disk")
-    (tmp_path / "pipe").mkdir()
-    assert said(lambda: BundleReader.open(tmp_path / "pipe"))[0] == f"{tmp_path / 'pipe'} is a folder, not a bundle"
+
+
+def test_paths_that_are_no_bundle(tmp_path: Path) -> None:
+    assert said(lambda: BundleReader.open(tmp_path))[0] == f"{tmp_path} is a folder, not a bundle"
+    assert said(lambda: BundleReader.open(Path("/dev/zero"))) == (
+        "/dev/zero is not a regular file",
+        "copy the bundle to a file first",
+    )
+    path = tmp_path / NAME
+    path.write_bytes(GOOD)
+    with BundleReader.open(path) as reader:
+        assert reader.path == path
+        reader.unlock([KEY])
+        assert reader.section("flow") == reader.sections[0]
+        assert reader.section("flow", 1) is None
 
 
 class Dripping(io.BytesIO):

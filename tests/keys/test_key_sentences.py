@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from neuralcipher import keys
 from neuralcipher.errors import NeuralCipherError
 from neuralcipher.files import BUNDLE_MAGIC
-from neuralcipher.keys import Argon2Parameters, BundleKey, Key, Passphrase, SegmentSeed, passphrase
+from neuralcipher.keys import Argon2Parameters, BundleKey, Key, Passphrase, SegmentSeed, latent, passphrase
 
 SECRET = bytes(range(100, 132))
 CHEAP = Argon2Parameters(t=1, m_kib=8, p=1)
@@ -66,6 +66,11 @@ def test_key_files_that_others_can_use(tmp_path: Path, monkeypatch: pytest.Monke
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o666)
     assert keys.key_file_warning(pipe) is None
+    path.chmod(0o666)
+    with monkeypatch.context() as windows:  # where these bits say nothing
+        windows.setattr(os, "name", "nt")
+        warning = keys.key_file_warning(path)
+    assert warning is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_what_a_passphrase_says_of_itself() -> None:
         Passphrase("horse").__reduce__()
 
 
-def test_segments_and_start_latents() -> None:
+def test_segments_and_start_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(lambda: keys.segment_seed(Key(SECRET), bytes(32), 2**64)) == (
         "segment 18446744073709551616 is not in 0..2**64-1",
         "segments count from 0",
@@ -186,6 +191,9 @@ def test_segments_and_start_latents() -> None:
         "",
     )
     assert keys.start_latent(seed, (1, 1, 1)).flags.writeable
+    monkeypatch.setattr(latent, "MAX_LATENT_BYTES", 60)
+    assert keys.start_latent(seed, (3, 4, 5)).shape == (3, 4, 5)
+    assert said(lambda: keys.start_latent(seed, (1, 1, 61)))[0] == "a start latent of 61 bytes is above the limit of 60"
 
 
 def test_keys_are_drawn_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:
