@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 from bundle_parts import BUNDLE_KEY, KEY, content, opened, payload_offset, sealed, with_directory
 from sentences import PLAIN
 
-from neuralcipher.container import BundleWriter, canonical
+from neuralcipher.container import BundleWriter, Section, canonical, directory
 from neuralcipher.container.bundle import Problem
+from neuralcipher.container.directory import check_section, pack_directory, parse_directory, parse_trailer
+from neuralcipher.container.format import Source
+from neuralcipher.container.plain import PlainReader, PlainWriter
 from neuralcipher.container.stream import CHUNK_BYTES, SEALED_CHUNK_BYTES
+from neuralcipher.errors import LimitError, PayloadDamagedError, UsageError
 from neuralcipher.keys import seal_slot, segment_seed
 
 SALT = bytes(range(32))
@@ -88,3 +93,63 @@ def test_what_has_no_encoding(value: Any, error: type[Exception], message: str) 
         canonical.pack(value)
     with pytest.raises(error, match=f"^{message}$"):
         canonical.pack({"a": [value]})
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_limits_are_reached_and_not_passed(extra: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = pytest.raises(LimitError) if extra else contextlib.nullcontext()
+    with refused:
+        check_section(Section("a", 0, 0, 2**30 + extra))
+    refused = pytest.raises(UsageError) if extra else contextlib.nullcontext()
+    with refused:
+        check_section(Section("é" * 32 + "a" * extra, 0, 0, 0))
+    entry = {"kind": "a", "length": 0, "offset": 0, "segment": 0}
+    packed = canonical.pack({"metadata": {}, "sections": [entry], "version": 1})
+    assert pack_directory({}, [Section("a", 0, 0, 0)]) == packed
+    monkeypatch.setattr(directory, "MAX_DIRECTORY_BYTES", len(packed) - extra)
+    monkeypatch.setattr(directory, "MAX_SECTIONS", 1 - extra)
+    monkeypatch.setattr(directory, "MAX_SECTION_BYTES", 5 - extra)
+    refused = pytest.raises(LimitError) if extra else contextlib.nullcontext()
+    with refused:
+        pack_directory({}, [Section("a", 0, 0, 0)])
+    with refused:
+        parse_trailer((7).to_bytes(8, "little") + len(packed).to_bytes(8, "little"), len(packed) + 23, "x.ncv")
+    with refused:
+        parse_directory(packed, 0, "x.ncv")
+    monkeypatch.setattr(directory, "MAX_SECTIONS", 1)
+    with refused:
+        parse_directory(canonical.pack({"metadata": {}, "sections": [entry | {"length": 5}], "version": 1}), 5, "x.ncv")
+
+
+@pytest.mark.parametrize("field", ["offset", "length", "segment"])
+def test_no_field_of_a_section_is_negative(field: str) -> None:
+    entry = {"kind": "a", "length": 0, "offset": 0, "segment": 0, field: -1}
+    with pytest.raises(PayloadDamagedError, match="a section has a field out of its range"):
+        parse_directory(canonical.pack({"metadata": {}, "sections": [entry], "version": 1}), 0, "x.ncv")
+
+
+def test_a_payload_in_clear_of_no_byte_and_of_many_pieces() -> None:
+    for size in (0, 1, 5 << 19):
+        file = io.BytesIO()
+        writer = PlainWriter(file, b"front")
+        data = content(size)
+        writer.write(data)
+        writer.close()
+        whole = b"front" + file.getvalue()
+        source = Counting(io.BytesIO(whole), len(whole), "x.ncv")
+        reader = PlainReader(source, 5)
+        assert reader.length == size
+        assert reader.read(0, size) == data
+        first = source.bytes
+        assert reader.read(0, size) == data
+        assert source.bytes - first == size  # the checksum is not computed again
+
+
+class Counting(Source):
+    """A source that counts what is read from it."""
+
+    bytes = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.bytes += length
+        return super().read(offset, length)
