@@ -21,6 +21,8 @@ REVIEWED = {
     ("container/format.py", "check"),  # bare: a checksum that anyone can make
 }
 
+LOADS = ("load", "save")
+
 Rule = Callable[[ast.AST], bool]
 
 
@@ -37,6 +39,10 @@ def imports(node: ast.AST, *names: str) -> bool:
 RULES: dict[str, tuple[Rule, str]] = {
     "pickle": (lambda n: imports(n, "pickle", "cPickle", "dill", "shelve", "marshal"), "import pickle"),
     "torch.load": (lambda n: calls(n, "torch.load", "torch.save", "torch.jit.load"), "torch.load(path)"),
+    "torch.load by another name": (
+        lambda n: isinstance(n, ast.ImportFrom) and n.module == "torch" and any(a.name in LOADS for a in n.names),
+        "from torch import load as read",
+    ),
     "numpy pickles": (
         lambda n: isinstance(n, ast.keyword) and n.arg == "allow_pickle" and ast.unparse(n.value) != "False",
         "np.load(path, allow_pickle=True)",
@@ -44,6 +50,11 @@ RULES: dict[str, tuple[Rule, str]] = {
     "eval": (lambda n: calls(n, "eval", "exec", "compile", "__import__"), "eval(text)"),
     "assert": (lambda n: isinstance(n, ast.Assert), "assert size < 10"),
     "shell": (lambda n: isinstance(n, ast.keyword) and n.arg == "shell", "run(text, shell=True)"),
+    "shell by another name": (lambda n: calls(n, "os.system", "os.popen"), "os.system(text)"),
+    "network": (
+        lambda n: imports(n, "socket", "ssl", "urllib", "http", "requests", "ftplib", "smtplib", "xmlrpc"),
+        "from urllib.request import urlopen",
+    ),
     "yaml": (lambda n: imports(n, "yaml"), "import yaml"),
     "insecure randomness": (lambda n: imports(n, "random"), "import random"),
 }

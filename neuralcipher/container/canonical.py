@@ -101,6 +101,8 @@ def _check_shape(data: bytes, max_items: int) -> None:
         if position >= size:
             raise CanonicalError("it ends too early")
         position, children = _step(data, position)
+        if position > size:
+            raise CanonicalError("it ends too early")
         if children > size - position:  # every value takes a byte at least
             raise CanonicalError("a list or map is longer than the data")
         if children:
@@ -108,7 +110,7 @@ def _check_shape(data: bytes, max_items: int) -> None:
                 raise CanonicalError(f"values are nested deeper than {MAX_DEPTH}")
             open_counts.append(children)
     if position != size:
-        raise CanonicalError("it ends too early" if position > size else "bytes follow its end")
+        raise CanonicalError("bytes follow its end")
 
 
 def _step(data: bytes, position: int) -> tuple[int, int]:
