@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import select
 import signal
@@ -57,7 +58,7 @@ def test_no_secret_is_in_the_childs_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("NCIPHER_PASSPHRASE", "correct horse")
     monkeypatch.setenv("NCIPHER_KEY", "/k.bin")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    names = eval(inside(monkeypatch, "sorted(os.environ)"))
+    names = ast.literal_eval(inside(monkeypatch, "sorted(os.environ)"))
     assert set(names) <= {*session._KEPT_VARIABLES, *session._ADDED_VARIABLES, "LC_CTYPE"}
     assert "PATH" in names or "PATH" not in os.environ
 
