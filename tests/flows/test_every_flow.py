@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralcipher.errors import BundleError, CancelledError, CheckFailedError, ShapeError, UsageError
-from neuralcipher.flows import autoencoder, mlp, training
+from neuralcipher.flows import autoencoder, mlp, notes, training
 from neuralcipher.flows.base import FitProgress, find, registry
 from neuralcipher.generators.base import Keystream
 
@@ -98,7 +98,7 @@ def test_progress_grows_within_0_and_1(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_budget_in_seconds_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10_000))
-    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(notes.time, "monotonic", lambda: float(next(clock)))
     steps: list[int] = []
     flow = find(name)
     flow(flow.config_type(**TINY[name])).fit(
