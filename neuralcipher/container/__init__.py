@@ -1,6 +1,5 @@
 """The .ncv container: bundles of sections, sealed or bare. docs/format.md is the normative text."""
 
-from neuralcipher.container.bundle import BundleReader, BundleWriter, Problem
 from neuralcipher.container.directory import Section
 from neuralcipher.container.format import (
     AEAD_NAMES,
@@ -12,7 +11,9 @@ from neuralcipher.container.format import (
     SUITES,
     VERSION,
 )
+from neuralcipher.container.reading import BundleReader, Problem
 from neuralcipher.container.rekey import add_slot, copy_with_slots, remove_slot
+from neuralcipher.container.writing import BundleWriter
 
 __all__ = [
     "AEAD_NAMES",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from neuralcipher.container.bundle import BundleReader
 from neuralcipher.container.format import SealedHeader, check_slot_count, serialise
+from neuralcipher.container.reading import BundleReader
 from neuralcipher.errors import UsageError
 from neuralcipher.keys import Argon2Parameters, BundleKey, Credential, Slot, seal_slot
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neuralcipher.container import SUITE_BARE, SUITE_SEALED, BundleReader, BundleWriter
-from neuralcipher.container.bundle import check_credentials
 from neuralcipher.container.format import SALT_BYTES
+from neuralcipher.container.writing import check_credentials
 from neuralcipher.errors import UsageError, WrongKeyError
 from neuralcipher.keys import Argon2Parameters, BundleKey, Credential, Key, SegmentSeed, Slot, seal_slot, segment_seed
 from neuralcipher.pipeline.options import SealOptions

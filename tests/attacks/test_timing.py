@@ -55,7 +55,7 @@ def test_an_early_exit_in_the_reader_is_broken(tmp_path: Path, monkeypatch: pyte
         return True
 
     target = bundle(tmp_path, "sealed")
-    monkeypatch.setattr("neuralcipher.container.bundle.hmac", Comparing(slow_compare))
+    monkeypatch.setattr("neuralcipher.container.reading.hmac", Comparing(slow_compare))
     row = run_attack(TimingAttack, target, Settings())
     assert (row.verdict, row.error) == (Verdict.BROKEN, "")
 

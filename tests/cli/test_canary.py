@@ -142,7 +142,7 @@ def test_no_attack_shows_or_leaves_a_secret(sealed: Path, canaries: Path) -> Non
 BROKEN = """
 import sys
 from neuralcipher import cli
-from neuralcipher.container import bundle
+from neuralcipher.container import reading
 
 def broken(self, credentials):
     credential = credentials[0]
@@ -150,7 +150,7 @@ def broken(self, credentials):
     text = secret.hex()
     raise RuntimeError("something that nobody thought of")
 
-bundle.BundleReader.unlock = broken
+reading.BundleReader.unlock = broken
 sys.argv = ["ncipher", *sys.argv[1:]]
 cli.main()
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from neuralcipher.container import bundle, stream
+from neuralcipher.container import reading, stream
 
 CHUNK = 48
 
@@ -15,5 +15,5 @@ CHUNK = 48
 def small_chunks() -> Iterator[None]:
     """The format with chunks of 48 bytes instead of 65,536; nothing else differs."""
     sizes = {"CHUNK_BYTES": CHUNK, "SEALED_CHUNK_BYTES": CHUNK + stream.TAG_BYTES}
-    with mock.patch.multiple(stream, **sizes), mock.patch.multiple(bundle, **sizes):
+    with mock.patch.multiple(stream, **sizes), mock.patch.multiple(reading, **sizes):
         yield

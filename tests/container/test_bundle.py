@@ -387,7 +387,7 @@ def test_writer_refuses_what_a_reader_would(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("neuralcipher.container.directory.MAX_SECTION_BYTES", 10)
     with pytest.raises(LimitError):
         writer.add_section("flow", 1, bytes(11))
-    monkeypatch.setattr("neuralcipher.container.bundle.MAX_SECTIONS", 1)
+    monkeypatch.setattr("neuralcipher.container.writing.MAX_SECTIONS", 1)
     with pytest.raises(LimitError):
         writer.add_section("flow", 1, b"b")
     monkeypatch.setattr("neuralcipher.container.directory.MAX_DIRECTORY_BYTES", 10)

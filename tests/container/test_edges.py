@@ -11,10 +11,10 @@ from bundle_parts import BUNDLE_KEY, KEY, content, opened, payload_offset, seale
 from sentences import PLAIN
 
 from neuralcipher.container import BundleWriter, Section, canonical, directory
-from neuralcipher.container.bundle import Problem
 from neuralcipher.container.directory import check_section, pack_directory, parse_directory, parse_trailer
 from neuralcipher.container.format import Source
 from neuralcipher.container.plain import PlainReader, PlainWriter
+from neuralcipher.container.reading import Problem
 from neuralcipher.container.stream import CHUNK_BYTES, SEALED_CHUNK_BYTES
 from neuralcipher.errors import LimitError, PayloadDamagedError, UsageError
 from neuralcipher.keys import seal_slot, segment_seed

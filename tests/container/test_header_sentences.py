@@ -12,9 +12,9 @@ from bundle_parts import CHEAP, KEY, OTHER, header_length, opened, sealed, seale
 from sentences import COPY, GOOD, LOCKED, NEWER, PLAIN, on_reading, said
 
 from neuralcipher.container import BundleWriter
-from neuralcipher.container.bundle import check_credentials
 from neuralcipher.container.format import serialise
 from neuralcipher.container.rekey import add_slot, copy_with_slots, remove_slot
+from neuralcipher.container.writing import check_credentials
 from neuralcipher.keys import Argon2Parameters, Credential, Passphrase, seal_slot
 
 

@@ -12,7 +12,7 @@ import pytest
 from bundle_parts import KEY, METADATA, NAME, opened, payload_offset, with_directory, with_plaintext
 from sentences import COPY, GOOD, NEWER, PLAIN, on_reading, said
 
-from neuralcipher.container import BundleReader, BundleWriter, Section, bundle, directory, stream
+from neuralcipher.container import BundleReader, BundleWriter, Section, directory, stream, writing
 from neuralcipher.container.directory import check_section, pack_directory
 from neuralcipher.container.format import Source
 
@@ -135,7 +135,7 @@ def test_what_a_writer_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = BundleWriter.create_sealed(io.BytesIO(), [KEY])
     writer.add_section("flow", 3, b"abc")
     assert said(lambda: writer.add_section("flow", 3, b"abc")) == ("section 'flow' of segment 3 is there already", "")
-    monkeypatch.setattr(bundle, "MAX_SECTIONS", 1)
+    monkeypatch.setattr(writing, "MAX_SECTIONS", 1)
     assert said(lambda: writer.add_section("flow", 4, b"abc")) == (
         "a bundle has at most 1 sections",
         "use longer segments",
