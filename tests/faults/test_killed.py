@@ -76,7 +76,7 @@ def test_a_killed_seal_goes_on_from_its_checkpoint(ground: Ground) -> None:
     """A checkpoint after every step, and a kill in every part of one."""
     command = COMMANDS["seal-kept"]
     reference, count = ground.undisturbed(command)
-    for at in range(2, count - 5, 6):  # how many there are depends a little on the time that a fit takes
+    for at in range(2, count - 5, 9):  # how many there are depends a little on the time that a fit takes
         with ground.folder(command) as folder:
             before = listing(folder)
             fault = {"mode": SIGNAL, "number": signal.SIGKILL, "classes": CHANGES, "at": at}
