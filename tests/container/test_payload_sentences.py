@@ -52,6 +52,24 @@ def test_a_payload_that_is_changed_or_longer() -> None:
     assert on_reading(full + bytes(99)) == (f"x.ncv has bytes after its end, from byte {end} on", COPY)
 
 
+@pytest.mark.parametrize("size", [3, 65_535, 65_536, 65_537])
+def test_up_to_64_bytes_after_the_end_are_counted(size: int) -> None:
+    good = with_plaintext(bytes(size))
+    start = payload_offset(good)
+    at = start + (len(good) + 64 - start) // 65_552 * 65_552  # where the last chunk of the longer file begins
+    for extra in (1, 2, 62, 63, 64):
+        assert on_reading(good + b"n" * extra)[0] == f"x.ncv has {extra} bytes after its end"
+    more = f"x.ncv has bytes after its end, from byte {at} on"
+    cut = f"x.ncv is cut short, or damaged in its last chunk from byte {at} on"
+    assert on_reading(good + b"n" * 65)[0] == (more if size == 65_536 else cut)
+
+
+def test_a_payload_of_nothing_has_one_bad_chunk() -> None:
+    reader = opened(GOOD[:AT])
+    reader.unlock([KEY])
+    assert [(problem.chunk, problem.offset) for problem in reader.verify()] == [(0, AT)]
+
+
 def entry(**changes: Any) -> dict[str, Any]:
     return {"kind": "flow", "length": 3, "offset": 0, "segment": 0} | changes
 
