@@ -81,6 +81,7 @@ from neuralcipher.keys import Argon2Parameters, Credential, Passphrase, seal_slo
             COPY,
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # some of the bytes are random
 )
 def test_the_file_and_its_fixed_part(data: bytes, message: str, hint: str) -> None:
     assert on_reading(data) == (message, hint)
