@@ -91,6 +91,19 @@ def test_header_mac_rfc_4231_section_4(key: bytes, data: bytes, expected: str, m
     assert header_mac(data, BareHeader(bytes(32)), BundleKey(bytes(32))).hex() == expected
 
 
+def test_header_mac_wycheproof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every vector with an output that is not cut."""
+    path = Path(__file__).parent / "wycheproof_hmac_sha256.json"
+    counts = {"valid": 0, "invalid": 0}
+    for number, key, message, tag, result in json.loads(path.read_text())["tests"]:
+        monkeypatch.setattr(container_format, "derive", lambda root, salt, label, key=key: bytes.fromhex(key))
+        found = header_mac(bytes.fromhex(message), BareHeader(bytes(32)), BundleKey(bytes(32)))
+        assert (found.hex() == tag) is (result == "valid"), number
+        counts[result] += 1
+    assert sum(counts.values()) == 87
+    assert min(counts.values()) >= 20
+
+
 def test_argon2id_rfc_9106_section_5_3() -> None:
     """The vector has a secret and associated data, which slots do not use."""
     argon2 = Argon2id(
