@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from multiprocessing import forkserver
 from typing import Any
 
+_LONGEST_FOLDER = 60  # what Python adds to it must fit into the 104 or 108 bytes of a socket's address
+
 
 def context() -> Any:
     """The multiprocessing context of workers."""
-    return multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+    return multiprocessing.get_context("forkserver" if _forks() else "spawn")
+
+
+def _forks() -> bool:
+    """Whether there is a process to fork from: it listens on a socket in the folder for temporary files."""
+    return hasattr(os, "fork") and len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER
 
 
 def warm() -> None:
     """Start importing every attack in the process that workers are forked from.
 
     It takes seconds, so start it before loading torch yourself: both go at once on two cores. Calling it again does
-    nothing; where there is no fork, every worker imports for itself.
+    nothing; where nothing can be forked, every worker imports for itself.
     """
-    if hasattr(os, "fork"):
+    if _forks():
         modules = {point.value.split(":")[0] for point in entry_points(group="neuralcipher.attacks")}
         context().set_forkserver_preload(sorted(modules | {"neuralcipher.attacks.engine"}))
         with one_thread():

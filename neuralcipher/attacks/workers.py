@@ -129,7 +129,8 @@ def _start(target: Target, settings: Settings, scratch: Path) -> _Worker:
     context = forking.context()
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, target, settings, scratch), daemon=True)
-    process.start()
+    with forking.one_thread():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
 

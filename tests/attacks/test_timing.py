@@ -34,8 +34,12 @@ def bundle(tmp_path: Path, suite: str) -> BundleSubject:
 
 
 def test_sealed_is_not_told_apart(tmp_path: Path) -> None:
-    row = run_attack(TimingAttack, bundle(tmp_path, "sealed"), Settings())
-    assert (row.error, gate(row)) == ("", "")
+    target = bundle(tmp_path, "sealed")
+    for attempt in range(3):
+        row = run_attack(TimingAttack, target, Settings(seed=attempt))
+        assert (row.error, gate(row)) == ("", "")
+        if row.positive is not None and row.positive.flags:  # a busy machine may hide that much
+            break
     # On a machine that is too busy the honest answer is that nothing could be seen.
     assert row.verdict in (Verdict.NOT_BROKEN, Verdict.INCONCLUSIVE)
     assert row.positive is not None
