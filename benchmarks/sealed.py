@@ -46,6 +46,5 @@ def open_frames(bundle: Path, key: neuralcipher.Key) -> Frames:
     """Every frame of a bundle."""
     with BundleReader.open(bundle) as reader:
         reader.unlock([key])
-        info = stored_video(reader)
-        segments = stored_segments(reader)
-        return [picture for segment in segments for picture in render_segment(reader, segment, info, CPU)]
+        segments = stored_segments(reader, stored_video(reader))
+        return [picture for segment in segments for picture in render_segment(reader, segment, CPU)]

@@ -174,7 +174,8 @@ class BundleTarget:
     def describe(self) -> Mapping[str, Any]:
         with BundleReader.open(self.path) as reader:
             reader.unlock([packed.unpack() for packed in self.credentials])
-            segment, video = stored_segments(reader)[0], stored_video(reader)
+            video = stored_video(reader)
+            segment = stored_segments(reader, video)[0]
             parts = {"generator": reader.read_section(segment.generator), "flow": reader.read_section(segment.flow)}
             return {
                 "kind": "bundle",
@@ -201,7 +202,7 @@ class BundleTarget:
                 return BundleSubject(self.path.name, self.path, reader.suite, keys, scratch)
             if reader.suite != SUITE_BARE and not self.assume_opened:
                 raise NotApplicable("the outer encryption hides <g, F>: --assume-opened looks behind it")
-            segment = stored_segments(reader)[0]
+            segment = stored_segments(reader, stored_video(reader))[0]
             loaded = load_segment(reader, segment, reader.segment_seed(0), torch.device("cpu"))
             if needs is Needs.GENERATOR:
                 return GeneratorSubject(reader.name, loaded[2].generator, partial(_start, reader.header.salt))

@@ -142,14 +142,14 @@ def _contact_sheet(bundle: Path, key: Any, wrong: Any) -> Image.Image:
     cpu = torch.device("cpu")
     with BundleReader.open(bundle) as reader:
         reader.unlock([key])
-        info, segment = stored_video(reader), stored_segments(reader)[0]
+        segment = stored_segments(reader, stored_video(reader))[0]
         shown = [round(i * (segment.frames - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
         flow, section, keystream = load_segment(reader, segment, reader.segment_seed(0), cpu)
         seed = segment_seed(wrong, reader.header.salt, 0)
         imposter = Keystream(keystream.generator, start(seed, keystream.shape, cpu))
         rows = (
             [picture for i, picture in enumerate(read_frames(clip, probe(clip))) if i in shown],
-            [picture for i, picture in enumerate(render_segment(reader, segment, info, cpu)) if i in shown],
+            [picture for i, picture in enumerate(render_segment(reader, segment, cpu)) if i in shown],
             [x.permute(1, 2, 0).numpy() for i, x in enumerate(flow.render(section, imposter, cpu)) if i in shown],
         )
     return contact_sheet(list(zip(_LABELS, rows, strict=True)))

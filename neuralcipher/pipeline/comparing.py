@@ -21,7 +21,7 @@ from neuralcipher.flows import base as flows
 from neuralcipher.keys import Key
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions, silent
 from neuralcipher.pipeline.sealing import seal
-from neuralcipher.pipeline.segments import SECTION_AUDIO, render_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import SECTION_AUDIO, StoredSegment, render_segment, stored_segments, stored_video
 from neuralcipher.video import classical, quality
 from neuralcipher.video.reading import probe, read_frames
 
@@ -138,10 +138,11 @@ def _flow_row(
             sound = reader.section(SECTION_AUDIO)
             size_bytes = path.stat().st_size - (sound.length if sound else 0)
             started = time.perf_counter()
-            shown = list(_opened(reader))
+            segments = stored_segments(reader, stored_video(reader))
+            shown = list(_opened(reader, segments))
             opened_s = time.perf_counter() - started
             kind = flows.find(name)
-            parameters = sum(kind.parameters(reader.read_section(s.flow)) for s in stored_segments(reader))
+            parameters = sum(kind.parameters(reader.read_section(s.flow)) for s in segments)
     return _measured(
         name, frames, shown, numbers, size_bytes, sealed_s, opened_s, parameters=parameters, keyed=kind.keyed
     )
@@ -174,10 +175,9 @@ def _measured(
     return row, found.window
 
 
-def _opened(reader: BundleReader) -> Iterator[Picture]:
-    info, device = stored_video(reader), torch.device("cpu")
-    segments = stored_segments(reader)
-    return itertools.chain.from_iterable(render_segment(reader, segment, info, device) for segment in segments)
+def _opened(reader: BundleReader, segments: Sequence[StoredSegment]) -> Iterator[Picture]:
+    device = torch.device("cpu")
+    return itertools.chain.from_iterable(render_segment(reader, segment, device) for segment in segments)
 
 
 def _classical_rows(frames: Sequence[Picture], numbers: Sequence[int], aim_db: float) -> list[ComparedRow]:

@@ -16,7 +16,7 @@ from neuralcipher.flows.ahead import one_ahead
 from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
-from neuralcipher.pipeline.parts import Part, part_of, sound_of, whole
+from neuralcipher.pipeline.parts import Part, Piece, part_of, pieces_of, sound_of, whole
 from neuralcipher.pipeline.segments import (
     Picture,
     render_segment,
@@ -49,13 +49,13 @@ def open_bundle(
     started = time.monotonic()
     path = Path(bundle)
     with _unlocked(path, keys) as reader:
-        info, audio, frames = _parts(reader, part)
+        info, audio, pieces = _parts(reader, part)
         target = path.with_suffix(f".{container_for(audio)}") if output is None else Path(output)
         kind = format_for(target if output is None else output)
         check_output(target, force=force, inputs=[path], folder=kind == "png")
         if kind in ("mp4", "mkv"):
             check_fits(audio, kind)
-        pictures = _pictures(reader, info, frames, resolve_device(device), progress)
+        pictures = _pictures(reader, pieces, resolve_device(device), progress)
         if kind == "png":
             with output_folder(target, force=force) as folder:
                 write_video(folder, info, pictures, format=kind)
@@ -77,8 +77,8 @@ def open_stream(
     """Open a bundle, or a part of it, as YUV4MPEG2 onto a binary stream, such as stdout: see `write_y4m`. No sound."""
     started = time.monotonic()
     with _unlocked(Path(bundle), keys) as reader:
-        info, _, frames = _parts(reader, part, sound=False)
-        write_y4m(stream, info, _pictures(reader, info, frames, resolve_device(device), progress))
+        info, _, pieces = _parts(reader, part, sound=False)
+        write_y4m(stream, info, _pictures(reader, pieces, resolve_device(device), progress))
     return OpenReport("-", info.frames, round(time.monotonic() - started, 3))
 
 
@@ -96,27 +96,23 @@ def _sound_for(kind: str, audio: AudioTrack | None) -> AudioTrack | None:
     return None if kind == "y4m" else audio
 
 
-def _parts(reader: BundleReader, part: Part, *, sound: bool = True) -> tuple[VideoInfo, AudioTrack | None, range]:
-    """The description of a part of the video, its sound, and the numbers of its frames."""
+def _parts(reader: BundleReader, part: Part, *, sound: bool = True) -> tuple[VideoInfo, AudioTrack | None, list[Piece]]:
+    """The description of a part of the video, its sound, and the pieces of segments that it is made of."""
     info = stored_video(reader)
-    frames = part(info, stored_segments(reader))
+    segments = stored_segments(reader, info)
+    frames = part(info, segments)
     shown = part_of(info, frames)
     audio = stored_audio(reader) if sound else None
-    return shown, None if audio is None else sound_of(audio, info, shown), frames
+    return shown, None if audio is None else sound_of(audio, info, shown), pieces_of(segments, frames)
 
 
 def _pictures(
-    reader: BundleReader, info: VideoInfo, frames: range, device: torch.device, progress: ProgressCallback
+    reader: BundleReader, pieces: Sequence[Piece], device: torch.device, progress: ProgressCallback
 ) -> Iterator[Picture]:
-    def rendered() -> Iterator[Picture]:
-        first = 0
-        for segment in stored_segments(reader):
-            start, stop = max(frames.start - first, 0), min(frames.stop - first, segment.frames)
-            first += segment.frames
-            if start < stop:
-                yield from render_segment(reader, segment, info, device, start, stop)
-
-    pictures = rendered()
+    pictures = (
+        picture for segment, start, stop in pieces for picture in render_segment(reader, segment, device, start, stop)
+    )
+    count = sum(stop - start for _, start, stop in pieces)
     for done, picture in enumerate(one_ahead(pictures), start=1):
-        progress(Progress("writing", done / info.frames))
+        progress(Progress("writing", done / count))
         yield picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,6 +14,9 @@ from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Part = Callable[[VideoInfo, list[StoredSegment]], range]
 """Says which frames of a video are meant: one of those that this module makes. Raises UsageError if there are none."""
+
+Piece = tuple[StoredSegment, int, int]
+"""A segment, and which of its frames are meant: from, and up to but without."""
 
 _FRAMES = re.compile(r"(\d{0,12}):(\d{0,12})", re.ASCII)
 _TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,9}):)?(\d{1,12}(?:\.\d{1,9})?)", re.ASCII)
@@ -82,6 +85,17 @@ def _seconds(text: str) -> Fraction | None:
     if match is None:
         return None
     return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3])
+
+
+def pieces_of(segments: Sequence[StoredSegment], frames: range) -> list[Piece]:
+    """What of which segment holds these frames of the video."""
+    pieces, first = [], 0
+    for segment in segments:
+        start, stop = max(frames.start - first, 0), min(frames.stop - first, segment.frames)
+        if start < stop:
+            pieces.append((segment, start, stop))
+        first += segment.frames
+    return pieces
 
 
 def part_of(info: VideoInfo, frames: range) -> VideoInfo:

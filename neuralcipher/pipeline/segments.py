@@ -74,9 +74,8 @@ def stored_audio(reader: BundleReader) -> AudioTrack | None:
     return None if section is None else AudioTrack.from_bytes(reader.read_section(section))
 
 
-def stored_segments(reader: BundleReader) -> list[StoredSegment]:
-    """All segments in order, checked against the number of frames. Raises PayloadDamagedError."""
-    info = stored_video(reader)
+def stored_segments(reader: BundleReader, info: VideoInfo) -> list[StoredSegment]:
+    """All segments in order, checked against the video's description. Raises PayloadDamagedError."""
     segments: list[StoredSegment] = []
     for section in reader.sections:
         if section.kind != SECTION_FLOW:
@@ -121,7 +120,6 @@ def load_segment(
 def render_segment(
     reader: BundleReader,
     segment: StoredSegment,
-    info: VideoInfo,
     device: torch.device,
     start: int = 0,
     stop: int | None = None,
@@ -130,7 +128,7 @@ def render_segment(
     flow, section, keystream = load_segment(reader, segment, reader.segment_seed(segment.number), device)
     count = 0
     for frame in flow.render(section, keystream, device, start, stop):
-        if tuple(frame.shape) != (3, info.height, info.width):
+        if tuple(frame.shape) != (3, segment.height, segment.width):
             raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
         count += 1
         yield frame.permute(1, 2, 0).contiguous().numpy()

@@ -38,9 +38,9 @@ def verify(path: str | os.PathLike[str], *, keys: Sequence[Credential]) -> list[
 def _parse_problems(reader: BundleReader) -> list[Problem]:
     """Problems inside sections whose bytes are authentic (or, in a bare bundle, undamaged)."""
     try:
-        stored_video(reader)
+        info = stored_video(reader)
         stored_audio(reader)
-        segments = stored_segments(reader)
+        segments = stored_segments(reader, info)
     except NeuralCipherError as error:
         return [Problem(error.message)]
     problems = []
@@ -71,7 +71,7 @@ def rotate(
         reader.unlock(keys)
         if reader.suite != SUITE_SEALED:
             raise UsageError(f"{path.name} is bare and has no bundle key", hint="seal the video again")
-        flows = {segment.number: segment for segment in stored_segments(reader)}
+        flows = {segment.number: segment for segment in stored_segments(reader, stored_video(reader))}
         with output_file(path, force=True) as file:
             writer = BundleWriter.create_sealed(file, new_keys, aead=reader.aead, argon2=argon2)
             for section in reader.sections:

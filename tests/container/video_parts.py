@@ -72,7 +72,7 @@ def use(data: bytes) -> None:
     """All that opening does before it renders the first frame."""
     reader = opened(data)
     reader.unlock([KEY])
-    stored_video(reader)
+    info = stored_video(reader)
     stored_audio(reader)
-    for segment in stored_segments(reader):
+    for segment in stored_segments(reader, info):
         load_segment(reader, segment, reader.segment_seed(segment.number), CPU)

@@ -260,10 +260,10 @@ def _bundle(data: bytes) -> None:
     reader.unlock([KEY])
     info = stored_video(reader)
     stored_audio(reader)
-    for segment in stored_segments(reader):
+    for segment in stored_segments(reader, info):
         load_segment(reader, segment, reader.segment_seed(segment.number), CPU)
         if info.width * info.height <= MOST_PIXELS and segment.frames <= 8:
-            for _ in render_segment(reader, segment, info, CPU):
+            for _ in render_segment(reader, segment, CPU):
                 pass
 
 
