@@ -8,7 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neuralcipher.errors import UsageError
+
+MAX_ACTIVATIONS = 1 << 30
+"""Numbers that the widest layer may make of one frame."""
 _OUTPUT_GAIN = 0.1
+
+
+def check_activations(activations: int) -> None:
+    """Raise UsageError if the widest layer would make more numbers of one frame than a section may ask for."""
+    if activations > MAX_ACTIVATIONS:
+        raise UsageError(
+            f"layers of {activations} numbers a frame are above the limit of {MAX_ACTIVATIONS}",
+            hint="choose a smaller nconv, or a smaller --scale",
+        )
 
 
 class Algorithm1(nn.Module):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from neuralcipher.coding.binary import FieldReader
 from neuralcipher.coding.weights import load_parameters, weights_from_bytes, weights_to_bytes
 from neuralcipher.errors import UsageError
-from neuralcipher.flows.algorithm1 import Algorithm1, algorithm1_shapes
+from neuralcipher.flows.algorithm1 import MAX_ACTIVATIONS, Algorithm1, algorithm1_shapes, check_activations
 from neuralcipher.flows.base import FitContext, KeystreamFactory, check_frames
 from neuralcipher.flows.training import Apply, Phases, Trainer, check_range
 from neuralcipher.generators.base import Keystream, Shape
@@ -26,7 +26,6 @@ _MAX_PIXELS = 1 << 27
 _MAX_NCONV = 256
 _MAX_STAGES = 4
 _MIN_SIDE = 8
-_MAX_ACTIVATIONS = 1 << 30
 _NOUN = "section of the autoencoder flow"
 _BATCH = 1  # of the same pixels, many small steps learn more than a few large ones
 _RATE = 1e-3
@@ -66,12 +65,7 @@ class AutoencoderFlow:
         check_frames(frames)
         config = self._config
         count, _, height, width = frames.shape
-        if _activations(height, width, config.nconv) > _MAX_ACTIVATIONS:
-            raise UsageError(
-                f"layers of {_activations(height, width, config.nconv)} numbers a frame are above the limit of "
-                f"{_MAX_ACTIVATIONS}",
-                hint="choose a smaller nconv, or a smaller --scale",
-            )
+        check_activations(_activations(height, width, config.nconv))
         phases = Phases(context, config.steps, config.stages)
         keystream = make_keystream(_z_shape(height, width))
         inputs = torch.stack([keystream.latent(i + 1) for i in range(count)])
@@ -205,7 +199,7 @@ def _parse(section: bytes) -> tuple[int, int, int, list[Algorithm1]]:
     reader = FieldReader(section, _NOUN)
     count, height, width = _head(reader)
     nconv, number = reader.u16(1, _MAX_NCONV), reader.u8(1, _MAX_STAGES)
-    reader.bounded(_activations(height, width, nconv), 1, _MAX_ACTIVATIONS)
+    reader.bounded(_activations(height, width, nconv), 1, MAX_ACTIVATIONS)
     shapes = algorithm1_shapes(nconv)
     each = len(shapes)
     tensors = weights_from_bytes(reader, shapes * number)

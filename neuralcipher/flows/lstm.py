@@ -44,6 +44,7 @@ from neuralcipher.flows.training import (
 from neuralcipher.generators.base import Keystream, Shape
 
 _NAME = "lstm"
+_NOUN = "section of the lstm flow"
 _VERSION = 1
 _MAX_HIDDEN = 1024
 _MAX_PAST = 16
@@ -174,7 +175,7 @@ class LstmFlow(Unkeyed):
     @classmethod
     def video_shape(cls, section: bytes) -> tuple[int, int, int]:
         """(N, H, W) of its frames; see `Flow.video_shape`."""
-        return video_shape(section, _VERSION, "section of the lstm flow")
+        return video_shape(section, _VERSION, _NOUN)
 
     @classmethod
     def parameters(cls, section: bytes) -> int:
@@ -240,7 +241,7 @@ class _Unrolled:
 
 def _parse(section: bytes) -> tuple[_Header, list[StoredPicture], list[Tensor]]:
     """Raises PayloadDamagedError or LimitError on anything that `fit` does not write."""
-    reader = FieldReader(section, "section of the lstm flow")
+    reader = FieldReader(section, _NOUN)
     video = VideoHead.read(reader, _VERSION)
     hidden, past = reader.u16(1, _MAX_HIDDEN), reader.u8(1, _MAX_PAST)
     header = _Header(video, hidden, past, read_weight_bits(reader))

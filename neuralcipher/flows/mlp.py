@@ -43,6 +43,7 @@ from neuralcipher.flows.training import (
 from neuralcipher.generators.base import Keystream, Shape
 
 _NAME = "mlp"
+_NOUN = "section of the mlp flow"
 _VERSION = 1
 _MAX_HIDDEN = 4096
 _MAX_LAYERS = 8
@@ -158,7 +159,7 @@ class MlpFlow(Unkeyed):
     @classmethod
     def video_shape(cls, section: bytes) -> tuple[int, int, int]:
         """(N, H, W) of its frames; see `Flow.video_shape`."""
-        return video_shape(section, _VERSION, "section of the mlp flow")
+        return video_shape(section, _VERSION, _NOUN)
 
     @classmethod
     def parameters(cls, section: bytes) -> int:
@@ -197,7 +198,7 @@ def _times(index: Tensor, header: _Header) -> Tensor:
 
 def _parse(section: bytes) -> tuple[_Header, list[Tensor]]:
     """Raises PayloadDamagedError or LimitError on anything that `fit` does not write."""
-    reader = FieldReader(section, "section of the mlp flow")
+    reader = FieldReader(section, _NOUN)
     video = VideoHead.read(reader, _VERSION)
     hidden, layers = reader.u16(1, _MAX_HIDDEN), reader.u8(1, _MAX_LAYERS)
     header = _Header(video, hidden, layers, reader.u8(0, _MAX_ENCODING), read_weight_bits(reader))

@@ -16,7 +16,7 @@ from neuralcipher.flows.latent.section import LatentSection
 from neuralcipher.flows.latent.training import RepairInputs, fit_changes
 from neuralcipher.flows.latent.transform import Colour
 from neuralcipher.flows.latent.warp import SQUARE
-from neuralcipher.flows.notes import Notes
+from neuralcipher.flows.training import Phases
 
 _COLOUR_SAMPLE = 1 << 18
 _CODING_SHARE = 0.7
@@ -24,7 +24,7 @@ _CODING_SHARE = 0.7
 
 def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSection:
     """Code and train on frames (N, 3, H, W) uint8; returns the section, not masked yet."""
-    clock = _Clock(context.budget_s, config.steps, context.notes)
+    clock = _Clock(context, config.steps)
     attempts = Attempts(context.notes)
     height, width = frames.shape[2:]
     colour = Colour.fit(_sample_pixels(frames))
@@ -87,8 +87,9 @@ def _repaired(
 class _Clock:
     """How much of the budget is used, 0..1: by time, or by training steps."""
 
-    def __init__(self, budget_s: float, steps: int | None, notes: Notes) -> None:
-        self._notes, self._budget_s, self._steps = notes, budget_s, steps
+    def __init__(self, context: FitContext, steps: int | None) -> None:
+        self._notes, self._budget_s = context.notes, context.budget_s
+        self._phases = Phases(context, steps, 1)
         self._attempt_s = 0.0
 
     def attempt_done(self) -> None:
@@ -104,9 +105,7 @@ class _Clock:
         return self._notes.elapsed_s() + self._attempt_s < _CODING_SHARE * self._budget_s
 
     def fraction(self, step: int) -> float:
-        if self._steps is not None:
-            return step / self._steps if self._steps else 1.0
-        return self._notes.elapsed_s() / self._budget_s if self._budget_s > 0 else 1.0
+        return self._phases.fraction(0, step)
 
 
 def _sample_pixels(frames: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralcipher.coding.weights import parameters_to_bytes
-from neuralcipher.errors import UsageError
+from neuralcipher.flows.algorithm1 import check_activations
 from neuralcipher.flows.base import FitContext, KeystreamFactory, Unkeyed, check_frames
 from neuralcipher.flows.device import place
 from neuralcipher.flows.pictures import (
@@ -28,7 +28,7 @@ from neuralcipher.flows.recurrent.config import NAME, RecurrentConfig
 from neuralcipher.flows.recurrent.curriculum import Curriculum
 from neuralcipher.flows.recurrent.recall import KeyFrames, recall
 from neuralcipher.flows.recurrent.section import (
-    MAX_ACTIVATIONS,
+    NOUN,
     VERSION,
     Header,
     RecurrentSection,
@@ -72,11 +72,7 @@ class RecurrentFlow(Unkeyed):
             config.residual,
             config.weight_bits,
         )
-        if header.activations > MAX_ACTIVATIONS:
-            raise UsageError(
-                f"layers of {header.activations} numbers a frame are above the limit of {MAX_ACTIVATIONS}",
-                hint="choose a smaller nconv, or a smaller --scale",
-            )
+        check_activations(header.activations)
         torch.manual_seed(context.seed)
         fit = _Fit(config, header, context)
         weights: list[bytes] = []
@@ -104,7 +100,7 @@ class RecurrentFlow(Unkeyed):
     @classmethod
     def video_shape(cls, section: bytes) -> tuple[int, int, int]:
         """(N, H, W) of its frames; see `Flow.video_shape`."""
-        return video_shape(section, VERSION, "section of the recurrent flow")
+        return video_shape(section, VERSION, NOUN)
 
     @classmethod
     def parameters(cls, section: bytes) -> int:

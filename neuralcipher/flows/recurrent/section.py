@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from neuralcipher.coding.binary import FieldReader, pack_varint
 from neuralcipher.coding.weights import load_parameters, parameters_from_bytes, read_weight_bits
-from neuralcipher.flows.algorithm1 import Algorithm1, algorithm1_shapes
+from neuralcipher.flows.algorithm1 import MAX_ACTIVATIONS, Algorithm1, algorithm1_shapes
 from neuralcipher.flows.pictures import StoredPicture, VideoHead
 from neuralcipher.flows.recurrent.config import MAX_DILATION, MAX_NCONV, MAX_STAGES, MAX_UPSCALE
 
+NOUN = "section of the recurrent flow"
 VERSION = 1
-MAX_ACTIVATIONS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class RecurrentSection:
     @classmethod
     def parse(cls, data: bytes) -> RecurrentSection:
         """Raises PayloadDamagedError or LimitError on anything that `pack` does not write."""
-        reader = FieldReader(data, "section of the recurrent flow")
+        reader = FieldReader(data, NOUN)
         header = Header.read(reader)
         anchors: dict[int, list[StoredPicture]] = {}
         number = 0
