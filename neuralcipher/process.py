@@ -43,8 +43,13 @@ def no_core_dumps() -> None:
 
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process, see prctl(2); nothing where there is none."""
     if sys.platform == "linux":
         import ctypes
 
         with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

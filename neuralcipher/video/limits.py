@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from neuralcipher.process import prctl
+
 try:
     import resource
 except ImportError:  # Windows
@@ -18,6 +20,7 @@ except ImportError:  # Windows
 
 # Address space that takes no memory: code, and what an allocator and threads' stacks reserve.
 _RESERVED_BYTES = 2 << 30
+_PR_SET_NO_NEW_PRIVS = 38
 # A folder of pictures is read one file at a time.
 _FOLDER_FILES = 32
 
@@ -72,11 +75,4 @@ def _die_first() -> None:
         return
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    _no_new_privileges()
-
-
-def _no_new_privileges() -> None:
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS (linux/prctl.h)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -53,11 +53,15 @@ def safe_name(name: str) -> str:
 
 def plain_text(text: str) -> str:
     """Return a sentence with everything replaced that would move a terminal's cursor or turn its writing."""
-    return "".join("_" if unicodedata.category(character) in _UNSAFE_CATEGORIES else character for character in text)
+    return "".join("_" if _steers(character) else character for character in text)
 
 
 def _is_unsafe(character: str) -> bool:
-    return character in "/\\" or unicodedata.category(character) in _UNSAFE_CATEGORIES
+    return character in "/\\" or _steers(character)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in _UNSAFE_CATEGORIES
 
 
 @dataclass(frozen=True, slots=True)

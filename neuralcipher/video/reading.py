@@ -27,15 +27,14 @@ from neuralcipher.video.metadata import (
     AudioPacket,
     AudioTrack,
     VideoInfo,
-    plain_text,
 )
 from neuralcipher.video.packing import INT64_MAX, INT64_MIN
 from neuralcipher.video.pixels import PIXEL_BYTES, SWS_MATRIX, Orientation, Plan
 from neuralcipher.video.rgb import Picture, upright
 from neuralcipher.video.session import Session, session
+from neuralcipher.video.wire import told
 
 _MAX_WARNINGS = 32
-_MAX_TEXT = 1000
 _MAX_PADDING = 4096  # of a row; swscale aligns to 64 bytes at most
 
 
@@ -166,8 +165,7 @@ def _found(parts: list[Any]) -> Probe | None:
     if not right or info.space not in SWS_MATRIX:
         return None
     plan = Plan(info.width, info.height, Orientation(*turned), matrix)
-    told = tuple(plain_text(text[:_MAX_TEXT]) for text in warnings)
-    return Probe(info, told, codec, info.end_time if cut else None, plan)
+    return Probe(info, tuple(map(told, warnings)), codec, info.end_time if cut else None, plan)
 
 
 def _picture(child: Session, plan: Plan) -> Picture | None:

@@ -20,8 +20,7 @@ from typing import IO, Any, NoReturn, cast
 
 from neuralcipher.errors import NeuralCipherError, UsageError, VideoError
 from neuralcipher.video.limits import Limits
-from neuralcipher.video.metadata import plain_text
-from neuralcipher.video.wire import LENGTH, MAX_MESSAGE_BYTES, pack, unpack
+from neuralcipher.video.wire import LENGTH, MAX_MESSAGE_BYTES, pack, told, unpack
 
 LIMITS = Limits()
 # Isolated, without site: it takes its path from its parent, so that both run the same code, and nothing from the
@@ -31,7 +30,6 @@ _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from neuralcipher.video.child i
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 # The allocator reserves address space for each arena; a few are enough for decoders.
 _ADDED_VARIABLES = {"MALLOC_ARENA_MAX": "4"}
-_MAX_TEXT = 1000
 _SLICE_MS = 1000
 _ENDS_WITHIN_S = 5.0
 # Well within the time for which an idle child waits: it must not end just as it is asked again.
@@ -165,7 +163,7 @@ class Session:
             self._requests.write(pack(*request))
 
     def _raise(self, heard: str, parts: list[Any]) -> NoReturn:
-        texts = [plain_text(part[:_MAX_TEXT]) for part in parts if type(part) is str]
+        texts = [told(part) for part in parts if type(part) is str]
         if len(texts) != len(parts) or len(texts) != {"usage": 2, "video": 2, "memory": 0}.get(heard, 1):
             self.nonsense()
         if heard == "usage":

@@ -11,12 +11,20 @@ from typing import Any
 
 import msgpack
 
+from neuralcipher.video.metadata import plain_text
+
 LENGTH = struct.Struct(">I")
-# The timestamps of 10**7 frames at their longest, and more than the largest packet of sound.
+# More than the timestamps of a video at their longest, and than the largest packet of sound.
 MAX_MESSAGE_BYTES = 2**27
 # Packets of sound are sent in lists.
 BATCH_PACKETS = 1024
 BATCH_BYTES = 2**20
+_MAX_TEXT = 1000
+
+
+def told(text: str) -> str:
+    """A text of the child as the user may see it: not long, and without what steers a terminal."""
+    return plain_text(text[:_MAX_TEXT])
 
 
 def pack(*parts: object) -> bytes:
