@@ -92,13 +92,9 @@ def test_two_commands_with_one_output(ground: Ground, name: str) -> None:
     reference, _ = ground.undisturbed(command)
     with ground.folder(command) as folder:
         before = listing(folder)
-        both = [ground.nursery.start(folder, *command.arguments, **_before_publishing(ground, command)) for _ in "ab"]
-        assert [ground.nursery.wait(pid) for pid in both] == [None, None]
-        for pid in both:
-            os.kill(pid, signal.SIGCONT)
-        done = [ground.nursery.wait(pid) for pid in both]
-        assert sorted(one.code for one in done if one) == [0, 6]
-        assert sum("exists already" in one.stderr for one in done if one) == 1
+        done = _both(ground, command, folder)
+        assert sorted(one.code for one in done) == [0, 6]
+        assert sum("exists already" in one.stderr for one in done) == 1
         assert judge(command, folder, before, reference) == "new"
         assert set(listing(folder)) - set(before) == {n for n in listing(folder) if n.split("/")[0] == command.target}
 
@@ -110,14 +106,21 @@ def test_two_commands_that_overwrite_one_output(ground: Ground, name: str) -> No
     reference, _ = ground.undisturbed(command)
     with ground.folder(command) as folder:
         before = listing(folder)
-        both = [ground.nursery.start(folder, *command.arguments, **_before_publishing(ground, command)) for _ in "ab"]
-        assert [ground.nursery.wait(pid) for pid in both] == [None, None]
-        for pid in both:
-            os.kill(pid, signal.SIGCONT)
-        done = [ground.nursery.wait(pid) for pid in both]
-        assert [one.code for one in done if one] == [0, 0], [one.stderr for one in done if one]
+        done = _both(ground, command, folder)
+        assert [one.code for one in done] == [0, 0], [one.stderr for one in done]
         assert judge(command, folder, before, reference) == "new"
         assert {n.split("/")[0] for n in listing(folder)} == {n.split("/")[0] for n in before}
+
+
+def _both(ground: Ground, command: Command, folder: Path) -> list[Done]:
+    """How two of the same end that are let go together, just before they publish."""
+    both = [ground.nursery.start(folder, *command.arguments, **_before_publishing(ground, command)) for _ in "ab"]
+    assert [ground.nursery.wait(pid) for pid in both] == [None, None]
+    for pid in both:
+        os.kill(pid, signal.SIGCONT)
+    done = [ground.nursery.wait(pid) for pid in both]
+    assert None not in done
+    return [one for one in done if one is not None]
 
 
 def _before_publishing(ground: Ground, command: Command) -> dict[str, int]:

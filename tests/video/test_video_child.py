@@ -260,18 +260,23 @@ def gone(pid: int, within_s: float) -> bool:
         os.close(descriptor)
 
 
-@linux
-def test_the_child_dies_with_its_parent() -> None:
-    process = parent(
-        " frames = read_frames(sys.argv[1], probed)\n next(frames)\n print('reads', flush=True)\n input()\n"
-    )
+def dies_with(process: subprocess.Popen[str]) -> None:
+    """Kill a process once it has said its child's number and that the child is busy."""
     assert process.stdout is not None
     pid = int(process.stdout.readline())
-    assert process.stdout.readline() == "reads\n"
+    assert process.stdout.readline() == "busy\n"
     assert not gone(pid, 0)
     process.kill()
     process.communicate()
     assert gone(pid, 30)
+
+
+@linux
+def test_the_child_dies_with_its_parent() -> None:
+    process = parent(
+        " frames = read_frames(sys.argv[1], probed)\n next(frames)\n print('busy', flush=True)\n input()\n"
+    )
+    dies_with(process)
 
 
 @linux
@@ -285,17 +290,12 @@ def test_a_child_that_writes_nothing_dies_with_its_parent_too() -> None:
         f" command[command.index('-c') + 1] = {boot!r}\n"
         " session.command = lambda: command\n probe(sys.argv[1])\n"
         " child = session._swap(None)\n print(child._process.pid, flush=True)\n"
-        " child.ask('audio', None)\n print('asked', flush=True)\n child.hear('packets')\n"
+        " child.ask('audio', None)\n print('busy', flush=True)\n child.hear('packets')\n"
     )
     process = parent(body)
     assert process.stdout is not None
     process.stdout.readline()
-    pid = int(process.stdout.readline())
-    assert process.stdout.readline() == "asked\n"
-    assert not gone(pid, 0)
-    process.kill()
-    process.communicate()
-    assert gone(pid, 30)
+    dies_with(process)
 
 
 @linux
