@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuralcipher.attacks import forking
+from neuralcipher.attacks.preload import warm
 
 if TYPE_CHECKING:
     from neuralcipher.attacks.engine import Report
@@ -38,7 +38,7 @@ def run(
     than one needs an importable main module, as `multiprocessing` does. Raises UsageError and the errors of opening.
     """
     if jobs > 1:
-        forking.warm()
+        warm()
     from neuralcipher.attacks.engine import choose, run_suite
     from neuralcipher.attacks.session import Settings
     from neuralcipher.attacks.targets import BundleTarget, GeneratorTarget, PackedCredential, Target

@@ -12,9 +12,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import cast
 
-from neuralcipher.attacks import forking
+from neuralcipher import forking
 from neuralcipher.attacks.base import Attack, Verdict
 from neuralcipher.attacks.judge import Row
+from neuralcipher.attacks.preload import warm
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.targets import Target
 from neuralcipher.process import prepare
@@ -82,7 +83,7 @@ def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
         scratch: Path,
         progress: Progress,
     ) -> Iterator[Row]:
-        forking.warm()
+        warm()
         waiting = sorted(kinds, key=lambda kind: -kind.info.weight)  # the long ones first, so that none is left over
         pool: list[_Worker] = []
         try:
@@ -129,7 +130,7 @@ def _start(target: Target, settings: Settings, scratch: Path) -> _Worker:
     context = forking.context()
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, target, settings, scratch), daemon=True)
-    with forking.one_thread():
+    with forking.few_threads(1):
         process.start()
     theirs.close()
     return _Worker(process, ours)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuralcipher.attacks import forking
+from neuralcipher import forking
+from neuralcipher.attacks.preload import warm
 from neuralcipher.cli.console import attack_progress, messages, print_json, result, tell
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
@@ -69,8 +70,8 @@ def attack(
     if jobs < 1:
         raise UsageError(f"jobs must be 1 or more, not {jobs}")
     if jobs > 1:
-        forking.warm()
-    with forking.one_thread():
+        warm()
+    with forking.few_threads(1):
         target = _target(bundle, generator, key, passphrase, passphrase_file, option or [], shape, assume_opened)
         from neuralcipher.attacks.engine import Stopped, choose, run_suite
         from neuralcipher.attacks.resume import Journal

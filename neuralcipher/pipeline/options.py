@@ -51,7 +51,9 @@ class SealOptions:
     suite: "sealed" or "bare". aead: of the sealed suite. seed: makes the training draws and the public generator seed
     reproducible (keys and salts stay random). device: "auto", "cpu" or "cuda".
     scale: "WxH", see `neuralcipher.video.reading.parse_size`. max_frames: seal only the first so many.
-    strict: refuse a damaged video. include_private: in a bare bundle, also store sound and file name in clear.
+    segment_frames: at most so many frames in a segment, the unit that is fitted and opened alone (default 256, fewer of
+    large pictures). strict: refuse a damaged video. include_private: in a bare bundle, also store sound and file
+    name in clear.
     """
 
     generator: str = "feistel"
@@ -65,6 +67,7 @@ class SealOptions:
     device: str = "auto"
     scale: str | None = None
     max_frames: int | None = None
+    segment_frames: int | None = None
     strict: bool = False
     include_private: bool = False
     target_bytes: int | None = None
@@ -75,6 +78,8 @@ class SealOptions:
             raise UsageError(f"no preset is called {self.preset!r}", hint=f"there are: {', '.join(PRESETS)}")
         if self.budget_s is not None and not 0 < self.budget_s < 1e7:
             raise UsageError(f"a budget of {self.budget_s} s cannot be kept", hint="pass seconds above 0")
+        if self.segment_frames is not None and self.segment_frames < 1:
+            raise UsageError(f"a segment of {self.segment_frames} frames cannot be", hint="pass 1 or more")
         self._check_target()
 
     @property

@@ -168,7 +168,7 @@ class _Job:
         if options.target_bytes is not None:
             size = SizePlan(options.target_bytes, metadata, sound_bytes, options.generator, options.flow)
         writer = kept.beginning.writer(file)
-        lengths = segment_lengths(info.frames, info.height, info.width)
+        lengths = segment_lengths(info.frames, info.height, info.width, probed.cuts, options.segment_frames)
         budget_s = options.seconds(info.frames * info.height * info.width)
         pictures = read_frames(source, probed)
         meter = QualityMeter()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -29,11 +30,24 @@ _SEGMENT_BYTES = 128 << 20
 _SEGMENT_FRAMES = 256
 
 
-def segment_lengths(frames: int, height: int, width: int) -> list[int]:
-    """How many frames each segment takes: at most 256, at most 128 MiB of raw video, all about equal."""
-    most = max(1, min(_SEGMENT_FRAMES, _SEGMENT_BYTES // (3 * height * width)))
-    count = -(-frames // most)
-    return [frames * (i + 1) // count - frames * i // count for i in range(count)]
+def segment_lengths(
+    frames: int, height: int, width: int, cuts: Sequence[int] = (), most: int | None = None
+) -> list[int]:
+    """How many frames each segment takes: at most `most` (256), at most 128 MiB of raw video.
+
+    cuts: the frames that begin a scene, ascending, within 1..frames-1. Segments begin there where they can: a scene
+    that is too long is divided evenly, and short ones that follow each other share a segment.
+    """
+    most = max(1, min(_SEGMENT_FRAMES if most is None else most, _SEGMENT_BYTES // (3 * height * width)))
+    lengths: list[int] = []
+    for start, stop in pairwise((0, *cuts, frames)):
+        scene = stop - start
+        if lengths and lengths[-1] + scene <= most:
+            lengths[-1] += scene
+            continue
+        count = -(-scene // most)
+        lengths += [scene * (i + 1) // count - scene * i // count for i in range(count)]
+    return lengths
 
 
 def public_seed(seed: str, segment: int) -> bytes:

@@ -142,7 +142,8 @@ def _probe(feed: Feed, out: _Out, scale: list[int] | None, max_frames: int | Non
     found = Survey(feed, None if scale is None else (scale[0], scale[1]), max_frames).run(strict)
     plan = found.plan
     turned = (plan.orientation.transpose, plan.orientation.mirror_x, plan.orientation.mirror_y)
-    out.send("found", found.info.to_dict(), found.warnings, found.audio_codec, found.cut, turned, plan.matrix)
+    fields, codec = found.info.to_dict(), found.audio_codec
+    out.send("found", fields, found.warnings, codec, found.cut, turned, plan.matrix, found.changes)
 
 
 def _frames(feed: Feed, out: _Out, size: list[int], turned: list[bool], matrix: int, count: int) -> None:

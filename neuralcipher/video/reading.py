@@ -31,6 +31,7 @@ from neuralcipher.video.metadata import (
 from neuralcipher.video.packing import INT64_MAX, INT64_MIN
 from neuralcipher.video.pixels import PIXEL_BYTES, SWS_MATRIX, Orientation, Plan
 from neuralcipher.video.rgb import Picture, upright
+from neuralcipher.video.scenes import scene_cuts
 from neuralcipher.video.session import Session, session
 from neuralcipher.video.wire import told
 
@@ -44,7 +45,8 @@ class Probe:
 
     info: sizes, timestamps and tags of the frames that decode. warnings: sentences for the user.
     audio_codec: of the sound that can be carried, or None. audio_end: where to cut the sound, in seconds, if
-    frames were cut; else None. plan: how frames become RGB, for `read_frames`.
+    frames were cut; else None. plan: how frames become RGB, for `read_frames`. cuts: the frames that begin a scene, the
+    first frame aside.
     """
 
     info: VideoInfo
@@ -52,6 +54,7 @@ class Probe:
     audio_codec: str | None
     audio_end: Fraction | None
     plan: Plan
+    cuts: tuple[int, ...]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -145,9 +148,9 @@ def read_audio(path: str | os.PathLike[str], max_time: Fraction | None = None) -
 
 def _found(parts: list[Any]) -> Probe | None:
     """A probe from a child's answer; None if it is not what a child of ours says."""
-    if len(parts) != 6:
+    if len(parts) != 7:
         return None
-    fields, warnings, codec, cut, turned, matrix = parts
+    fields, warnings, codec, cut, turned, matrix, changes = parts
     right = (
         type(warnings) is list
         and len(warnings) <= _MAX_WARNINGS
@@ -157,15 +160,16 @@ def _found(parts: list[Any]) -> Probe | None:
         and [type(turn) for turn in [*turned, cut]] == [bool] * 4
         and type(matrix) is int
         and matrix in SWS_MATRIX
+        and type(changes) is bytes
     )
     try:
         info = VideoInfo.from_dict(fields)
     except (BundleError, TypeError):
         return None
-    if not right or info.space not in SWS_MATRIX:
+    if not right or info.space not in SWS_MATRIX or len(changes) != info.frames:
         return None
     plan = Plan(info.width, info.height, Orientation(*turned), matrix)
-    return Probe(info, tuple(map(told, warnings)), codec, info.end_time if cut else None, plan)
+    return Probe(info, tuple(map(told, warnings)), codec, info.end_time if cut else None, plan, scene_cuts(changes))
 
 
 def _picture(child: Session, plan: Plan) -> Picture | None:

@@ -30,6 +30,7 @@ from neuralcipher.video.pixels import (
     orientation_of,
     ratio,
 )
+from neuralcipher.video.scenes import ChangeMeter
 from neuralcipher.video.source import Decoder, Feed, check_size, clock_shift, opened, video_stream
 from neuralcipher.video.tracks import can_carry
 
@@ -39,13 +40,14 @@ _ASPECT_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a survey found; see `reading.Probe`. cut: whether it stopped at `max_frames`."""
+    """What a survey found; see `reading.Probe`. cut: whether it stopped at `max_frames`. changes: one byte a frame."""
 
     info: VideoInfo
     warnings: tuple[str, ...]
     audio_codec: str | None
     cut: bool
     plan: Plan
+    changes: bytes
 
 
 class Survey:
@@ -64,11 +66,13 @@ class Survey:
         self.odd_sizes = 0
         self.transparent = False
         self.cut = False
+        self.changes = bytearray()
 
     def run(self, strict: bool) -> Found:
         """Decode it all. strict: refuse a damaged or cut-off video. Raises VideoError, UsageError."""
         name = self.path.name
         decoder = Decoder(self.feed)
+        meter = ChangeMeter()
         first: _First | None = None
         for frame, stream in decoder.frames():
             if self.max_frames is not None and len(self.pts) == self.max_frames:
@@ -83,6 +87,7 @@ class Survey:
             if first.kind.alpha and not self.transparent:
                 self.transparent = has_transparency(frame)
             self.pts.append(frame.pts)
+            self.changes.append(meter.change(frame))
         if first is None and decoder.starved:
             raise MemoryError
         if first is None:
@@ -141,7 +146,7 @@ class Survey:
             source_bytes=self._source_bytes(),
         )
         plan = Plan(width, height, first.orientation, first.space)
-        return Found(info, tuple(self.warnings), audio_codec, self.cut, plan)
+        return Found(info, tuple(self.warnings), audio_codec, self.cut, plan, bytes(self.changes))
 
     def _source_bytes(self) -> int:
         files = images_in(self.path) if self.feed.folder else [self.path]

@@ -20,7 +20,7 @@ from neuralcipher.video.wire import LENGTH, MAX_MESSAGE_BYTES, pack, unpack
 __all__ = ["alone"]
 PROBED = probe(BUNNY)
 FIELDS = PROBED.info.to_dict()
-FOUND = ("found", FIELDS, [], "aac", False, [False] * 3, PROBED.plan.matrix)
+FOUND = ("found", FIELDS, [], "aac", False, [False] * 3, PROBED.plan.matrix, bytes(FIELDS["frames"]))
 DEEP = b"\x91" * 20_000 + b"\xc0"
 
 LIES = {
@@ -44,9 +44,11 @@ LIES = {
     "no picture": pack("found", FIELDS | {"height": 0}, *FOUND[2:]),
     "more frames than times": pack("found", FIELDS | {"frames": 10**7}, *FOUND[2:]),
     "a path for a name": pack("found", FIELDS | {"source_name": "../../x"}, *FOUND[2:]),
-    "an unknown matrix": pack(*FOUND[:-1], 77),
+    "an unknown matrix": pack(*FOUND[:-2], 77, FOUND[-1]),
     "an unknown matrix of the video": pack("found", FIELDS | {"space": 77}, *FOUND[2:]),
-    "a turn that is none": pack(*FOUND[:-2], [1, 2, 3], 6),
+    "a turn that is none": pack(*FOUND[:-3], [1, 2, 3], *FOUND[-2:]),
+    "a change too few": pack(*FOUND[:-1], FOUND[-1][1:]),
+    "changes that are none": pack(*FOUND[:-1], [0] * len(FOUND[-1])),
     "a warning that is none": pack(*FOUND[:2], [7], *FOUND[3:]),
     "a thousand warnings": pack(*FOUND[:2], ["x"] * 1000, *FOUND[3:]),
     "a codec that is none": pack(*FOUND[:3], "../x", *FOUND[4:]),
@@ -142,7 +144,7 @@ values = st.recursive(
 
 
 @settings(max_examples=300)
-@given(st.integers(0, 5), values, values, st.sampled_from(sorted(FIELDS)))
+@given(st.integers(0, 6), values, values, st.sampled_from(sorted(FIELDS)))
 def test_no_answer_makes_the_parent_fail_otherwise(at: int, value: Any, other: Any, field: str) -> None:
     parts: list[Any] = list(unpack(pack(*FOUND)[LENGTH.size :])[1:])
     parts[0] = {**parts[0], field: other}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from multiprocessing import forkserver
 from typing import Any
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 _LONGEST_FOLDER = 60  # what Python adds to it must fit into the 104 or 108 bytes of a socket's address
 
 
@@ -24,27 +24,27 @@ def _forks() -> bool:
     return hasattr(os, "fork") and len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER
 
 
-def warm() -> None:
-    """Start importing every attack in the process that workers are forked from.
+def warm(modules: Iterable[str]) -> None:
+    """Start importing modules in the process that workers are forked from.
 
     It takes seconds, so start it before loading torch yourself: both go at once on two cores. Calling it again does
     nothing; where nothing can be forked, every worker imports for itself.
     """
     if _forks():
-        modules = {point.value.split(":")[0] for point in entry_points(group="neuralcipher.attacks")}
-        context().set_forkserver_preload(sorted(modules | {"neuralcipher.attacks.engine"}))
-        with one_thread():
+        context().set_forkserver_preload(sorted(modules))
+        with few_threads(1):
             forkserver.ensure_running()
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let processes started meanwhile, and libraries loaded meanwhile, compute on one thread: NumPy's BLAS and torch.
+def few_threads(count: int) -> Iterator[None]:
+    """Let processes started meanwhile, and libraries loaded meanwhile, compute on so many threads: BLAS, OpenCV, torch.
 
-    An attack is a process with one thread; more would take the cores of the others.
+    More would take the cores of the other workers. A process that is forked has loaded its libraries, so it sets
+    torch's threads itself.
     """
-    kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(kept, "1"))
+    kept = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(kept, str(count)))
     try:
         yield
     finally:
@@ -53,3 +53,8 @@ def one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
