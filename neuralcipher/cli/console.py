@@ -96,7 +96,8 @@ def size_text(size_bytes: float) -> str:
 def _details(report: Report) -> str:
     if report.stage != "fitting" or not report.size_bytes:
         return ""
-    return f"step {report.step}  {report.psnr_db:.2f} dB  about {size_text(report.size_bytes)}"
+    segments = "" if report.segments == 1 else f"segment {report.finished + 1} of {report.segments}  "
+    return f"{segments}step {report.step}  {report.psnr_db:.2f} dB  about {size_text(report.size_bytes)}"
 
 
 @contextmanager

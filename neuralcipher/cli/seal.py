@@ -46,6 +46,17 @@ def seal(
     ] = None,
     scale: Annotated[str | None, typer.Option(help="Shrink to WIDTHxHEIGHT; one may be -1.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Seal only the first so many frames.")] = None,
+    segment_frames: Annotated[
+        int | None,
+        typer.Option(
+            help="At most so many frames in a segment, which is fitted and opened alone (default 256). Segments begin "
+            "at scene cuts where they can."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Segments fitted at once; default: one a core, as far as memory allows."),
+    ] = None,
     flow: Annotated[
         str, typer.Option(help="latent, autoencoder, recurrent, mlp or lstm, or one that you installed.")
     ] = "latent",
@@ -97,6 +108,7 @@ def seal(
         device=device,
         scale=scale,
         max_frames=max_frames,
+        segment_frames=segment_frames,
         strict=strict,
         include_private=include_private,
         target_bytes=target_bytes,
@@ -122,6 +134,7 @@ def seal(
             force=force,
             resume=not no_resume,
             checkpoint_s=checkpoint_every,
+            jobs=jobs,
             progress=progress,
             tell=(lambda sentence: None) if quiet else tell,
         )

@@ -12,7 +12,6 @@ from typing import Any
 from neuralcipher.container.checkpoint import CheckpointCipher
 from neuralcipher.errors import NeuralCipherError, UsageError
 from neuralcipher.files import output_file
-from neuralcipher.flows.notes import Notes
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.beginning import Beginning
 
@@ -45,7 +44,8 @@ class Checkpoint:
     ) -> None:
         self.folder = checkpoint_folder(output)
         self.beginning = beginning
-        self._identity, self._every_s, self._tell = identity, every_s, tell
+        self.every_s = every_s
+        self._identity, self._tell = identity, tell
         self._cipher = CheckpointCipher(beginning.root, beginning.salt)
         self._lock: int | None = None
         self._usable = True
@@ -93,18 +93,25 @@ class Checkpoint:
         """Whether the folder holds anything to go on from."""
         return self._lock is not None and (self.folder / IDENTITY).is_file()
 
+    def has_segment(self, number: int) -> bool:
+        """Whether a segment is finished."""
+        return self._lock is not None and (self.folder / _segment_name(number)).is_file()
+
     def segment(self, number: int) -> bytes | None:
         """A finished segment, or None. Raises UsageError if it is damaged."""
-        return self._read(f"segment-{number:06}")
+        return self._read(_segment_name(number))
 
-    def notes(self, number: int) -> Notes:
-        """The notes of the fit of a segment, kept from now on."""
-        name = f"fit-{number:06}"
-        return Notes(self._read(name), lambda data: self._write(name, data), self._every_s)
+    def kept_notes(self, number: int) -> bytes | None:
+        """The notes of the fit of a segment, or None. Raises UsageError if they are damaged."""
+        return self._read(f"fit-{number:06}")
+
+    def keep_notes(self, number: int, data: bytes) -> None:
+        """Keep the notes of the fit of a segment."""
+        self._write(f"fit-{number:06}", data)
 
     def add(self, number: int, data: bytes) -> None:
         """Keep a finished segment; the notes of its fit are not needed any more."""
-        self._write(f"segment-{number:06}", data)
+        self._write(_segment_name(number), data)
         with contextlib.suppress(OSError):
             (self.folder / f"fit-{number:06}").unlink()
 
@@ -159,6 +166,10 @@ class Checkpoint:
 
     def _take_lock(self) -> None:
         self._lock = _locked(self.folder)
+
+
+def _segment_name(number: int) -> str:
+    return f"segment-{number:06}"
 
 
 def _locked(folder: Path) -> int:

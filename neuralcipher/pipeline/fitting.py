@@ -41,6 +41,16 @@ class SegmentTask:
     budget_s: float
     target_bytes: int | None
 
+    def plain(self) -> tuple[Any, ...]:
+        """For another process that fits it; `of` reads it. Secret: it holds the seed."""
+        return (self.number, self.seed.reveal(), self.public_seed, self.draws, self.budget_s, self.target_bytes)
+
+    @classmethod
+    def of(cls, plain: tuple[Any, ...]) -> SegmentTask:
+        """What `plain` returned, as a task again."""
+        number, seed, *rest = plain
+        return cls(number, SegmentSeed(seed), *rest)
+
 
 @dataclass(frozen=True, slots=True)
 class FittedSegment:

@@ -23,7 +23,8 @@ _LOWEST_DB, _HIGHEST_DB = 10.0, 60.0
 class Progress:
     """One report: stage "reading", "generator", "fitting", "checking", "writing"; fraction 0..1 of that stage.
 
-    While fitting also step, PSNR in dB of the frames last looked at, and the expected size of the payload.
+    While fitting also step, PSNR in dB of the frames last looked at, and the expected size of the payload; of a video
+    in several segments these are of the segment last heard of, and `finished` of `segments` are done.
     """
 
     stage: str
@@ -31,6 +32,8 @@ class Progress:
     step: int = 0
     psnr_db: float = 0.0
     size_bytes: int = 0
+    finished: int = 0
+    segments: int = 1
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -127,6 +130,7 @@ class SealReport:
     suite: str
     generator: str
     flow: str
+    segments: int
     warnings: tuple[str, ...]
 
 

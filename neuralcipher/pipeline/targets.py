@@ -16,11 +16,16 @@ PSNR_SLACK_DB = 0.1
 _MOST_CODINGS = 5  # of the flow `latent` on its way to a target
 
 
-def plan_sentence(info: VideoInfo, options: SealOptions, *, codes: bool) -> str:
-    """How much there is to do and how long it will take. codes: whether the flow codes before it trains."""
+def plan_sentence(info: VideoInfo, options: SealOptions, *, codes: bool, at_once: int = 1) -> str:
+    """How much there is to do and how long it will take.
+
+    codes: whether the flow codes before it trains. at_once: how many segments are fitted at the same time.
+    """
     pixels = info.frames * info.width * info.height
     size = f"{info.frames} frames of {info.width}x{info.height}, {pixels / 1e6:.1f} megapixels"
-    seconds = options.seconds(pixels)
+    if at_once > 1:
+        size += f", {at_once} segments at once"
+    seconds = options.seconds(pixels) if options.budget_s is not None else options.seconds(pixels) / at_once
     why = "as asked"
     if options.budget_s is None:
         why = f"preset {options.preset}: {PRESETS[options.preset]:g} s per megapixel, at least {MIN_BUDGET_S:g} s"
@@ -28,7 +33,7 @@ def plan_sentence(info: VideoInfo, options: SealOptions, *, codes: bool) -> str:
     budget = f"{_rounded(seconds)} s ({why})" if steps is None else f"{steps} steps"
     if not codes:
         return f"{size}: fitting for about {budget}"
-    coding_s = CODING_S_PER_MEGAPIXEL * pixels / 1e6
+    coding_s = CODING_S_PER_MEGAPIXEL * pixels / 1e6 / at_once
     coding, longest_s = f"about {_rounded(coding_s)} s", coding_s
     if options.has_target:
         longest_s *= _MOST_CODINGS
@@ -54,6 +59,16 @@ def check_sound(sound_bytes: int, options: SealOptions) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """What a segment that is not written yet will take. generator_bytes: None as long as it is not known."""
+
+    number: int
+    frames: int
+    generator_bytes: int | None
+    flow_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SizePlan:
     """Shares a size among segments, so that the whole file keeps below it if every segment keeps to its share.
 
@@ -66,24 +81,35 @@ class SizePlan:
     generator: str
     flow: str
 
-    def share(self, writer: BundleWriter, first: int, lengths: Sequence[int], generator_bytes: int) -> int:
+    def share(
+        self,
+        writer: BundleWriter,
+        first: int,
+        lengths: Sequence[int],
+        generator_bytes: int,
+        promised: Sequence[Promised] = (),
+    ) -> int:
         """Bytes for the flow's section of segment `first`: by frames, of what is left to it and those after it.
 
-        lengths: frames of the segments `first` and later. generator_bytes: of each of their generators. At least 1.
+        lengths: frames of the segments `first` and later. generator_bytes: of each of their generators. promised: the
+        segments before it that are not written yet. At least 1.
         """
         frames = sum(lengths)
         free = 0
         for _ in range(2):  # longer sections have longer entries and more tags: known once their lengths are
-            planned = self._planned(first, lengths, generator_bytes, free)
+            shares = [max(0, free * length // frames) for length in lengths]
+            later = [Promised(n, length, None, shares[n - first]) for n, length in enumerate(lengths, first)]
+            planned = self._planned([*promised, *later], generator_bytes)
             free += self.target_bytes - writer.finished_size(self.metadata, planned)
         return max(1, (free - len(lengths)) * lengths[0] // frames)
 
-    def _planned(self, first: int, lengths: Sequence[int], generator_bytes: int, free: int) -> list[Section]:
+    def _planned(self, segments: Sequence[Promised], generator_bytes: int) -> list[Section]:
         planned = []
-        for number, length in enumerate(lengths, first):
-            share = max(0, free * length // sum(lengths))
-            planned.append(Section(SECTION_GENERATOR, number, 0, generator_bytes, {"name": self.generator}))
-            planned.append(Section(SECTION_FLOW, number, 0, share, {"name": self.flow, "frames": length}))
+        for part in segments:
+            size = generator_bytes if part.generator_bytes is None else part.generator_bytes
+            planned.append(Section(SECTION_GENERATOR, part.number, 0, size, {"name": self.generator}))
+            attributes = {"name": self.flow, "frames": part.frames}
+            planned.append(Section(SECTION_FLOW, part.number, 0, part.flow_bytes, attributes))
         if self.sound_bytes:
             planned.append(Section(SECTION_AUDIO, 0, 0, self.sound_bytes))
         return planned

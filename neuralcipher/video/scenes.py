@@ -6,6 +6,7 @@ A cut stands out from the frames around it; a flash does not, since a change as 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -41,11 +42,12 @@ class ChangeMeter:
         if not _has_plain_luma(frame):
             frame = self._reformatter.reformat(frame, width=_COLUMNS, height=_ROWS, format="gray")
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
         rows = rows[:: -(-frame.height // _ROWS)]
         width = max(1, frame.width // _COLUMNS)
         count = frame.width // width
-        return rows[:, : count * width].reshape(len(rows), count, width).mean(2, dtype=np.float32)
+        small: NDArray[np.float32] = rows[:, : count * width].reshape(len(rows), count, width).mean(2, dtype=np.float32)
+        return small
 
 
 def _has_plain_luma(frame: av.VideoFrame) -> bool:

@@ -17,7 +17,7 @@ from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.errors import UsageError
 from neuralcipher.flows.latent import rate
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
-from neuralcipher.pipeline import sealing, segments
+from neuralcipher.pipeline import job, segments
 from neuralcipher.pipeline.options import PRESETS
 from neuralcipher.pipeline.segments import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.targets import SizePlan, missed, plan_sentence
@@ -241,7 +241,7 @@ def test_the_parameters_of_the_trained_generator_are_as_long_as_planned():
     generator = AutoencoderGenerator.train(
         shape, seed=bytes(32), z0=z0, progress=lambda done: None, config=AutoencoderConfig(steps=0)
     )
-    assert len(generator.to_bytes()) == sealing._GENERATOR_BYTES["autoencoder"]
+    assert len(generator.to_bytes()) == job._GENERATOR_BYTES["autoencoder"]
 
 
 def test_the_plan_says_what_will_take_how_long():
