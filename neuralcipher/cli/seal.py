@@ -57,6 +57,10 @@ def seal(
         int | None,
         typer.Option("--jobs", "-j", help="Segments fitted at once; default: one a core, as far as memory allows."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Fit the segments on a Ray cluster: auto for the one that runs here, or HOST:PORT."),
+    ] = None,
     flow: Annotated[
         str, typer.Option(help="latent, autoencoder, recurrent, mlp or lstm, or one that you installed.")
     ] = "latent",
@@ -89,6 +93,8 @@ def seal(
 
     Example: ncipher seal video.mp4 --key k.bin --target-psnr 35 --preset best
     """
+    if jobs is not None and ray is not None:
+        raise UsageError("--jobs is for this machine and --ray for a cluster", hint="pass one of the two")
     target_bytes = None if target_size is None else parse_bytes(target_size)
     flow_options: dict[str, object] = dict(number_options(option or [], "a flow", "steps=500"))
     if quality is not None:
@@ -135,6 +141,7 @@ def seal(
             resume=not no_resume,
             checkpoint_s=checkpoint_every,
             jobs=jobs,
+            ray=ray,
             progress=progress,
             tell=(lambda sentence: None) if quiet else tell,
         )

@@ -14,6 +14,7 @@ from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Argon2Parameters, Credential
 from neuralcipher.pipeline.beginning import Beginning
 from neuralcipher.pipeline.checkpoint import Checkpoint
+from neuralcipher.pipeline.cluster import Cluster
 from neuralcipher.pipeline.crew import Alone, Crew
 from neuralcipher.pipeline.identity import identity
 from neuralcipher.pipeline.job import Job, Source
@@ -34,6 +35,7 @@ def seal(
     resume: bool = True,
     checkpoint_s: float = 30.0,
     jobs: int | None = 1,
+    ray: str | None = None,
     progress: ProgressCallback = silent,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> SealReport:
@@ -45,6 +47,7 @@ def seal(
     checkpoint_s: seconds between two times that work is kept, encrypted, in a folder beside the output.
     jobs: segments that are fitted at once, each in a process of its own if there are several, which needs an importable
     main module, as `multiprocessing` does; None chooses by cores and memory.
+    ray: address of a Ray cluster that fits them instead, or "auto".
     tell: called with sentences for the user: warnings about the video, and the time it will take.
     Raises NeuralCipherError and its children, UsageError also if what was kept is of another video, key or
     configuration; whatever `progress` raises passes through. Only that folder is left then, if anything was kept.
@@ -62,7 +65,7 @@ def seal(
     for warning in probed.warnings:
         tell(warning)
     job = Job(Source.of(source, probed, options), options, progress, tell)
-    crew = _crew(job, options, jobs)
+    crew = _crew(job, options, jobs, ray)
     sound_bytes = len(job.sound()) if options.target_bytes is not None else 0
     check_sound(sound_bytes, options)
     tell(plan_sentence(probed.info, options, codes=job.fitter.flow_type.rate_controlled, at_once=crew.size))
@@ -119,7 +122,9 @@ def _kept_sentence(kept: Checkpoint) -> list[str]:
     return [f"{kept.folder} keeps what was done; the same command goes on from there"] if kept.is_kept else []
 
 
-def _crew(job: Job, options: SealOptions, jobs: int | None) -> Crew:
+def _crew(job: Job, options: SealOptions, jobs: int | None, ray: str | None) -> Crew:
+    if ray is not None:
+        return Cluster(options, ray)
     segments = len(job.source.lengths)
     if jobs is None:
         on_cpu = resolve_device(options.device).type == "cpu"
