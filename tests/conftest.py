@@ -1,8 +1,9 @@
-"""Set before torch is loaded: waiting threads sleep, so that tests do not crawl on busy cores."""
+"""Set before torch is loaded: one thread for each process, since several tests run at once, and a wait sleeps."""
 
 import os
 import signal
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from hypothesis import settings

@@ -4,7 +4,7 @@
 
 All sh blocks of a page run in order in one bash, then all python blocks as one script. A block behind a comment
 `<!-- not run: reason -->` is listed instead. `video.mp4` in the folder is the carried clip. Exit status 1 if any
-page fails.
+page fails. Two pages run at once, each with one thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import neuralcipher
@@ -23,7 +24,8 @@ import neuralcipher
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(?:<!-- not run: (.*?) -->\s*)?^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(?:sh|python)\b", re.MULTILINE)
-PAGE_LIMIT_S = 600
+PAGE_LIMIT_S = 1200
+AT_ONCE = 2
 PRIVATE = ("NCIPHER_KEY", "NCIPHER_PASSPHRASE")
 
 
@@ -52,6 +54,7 @@ def programs(page: Path) -> list[list[str]]:
 def run(program: list[str], folder: str) -> str:
     """Run one program in `folder`; returns what it printed if it failed, else an empty text."""
     environment = {name: value for name, value in os.environ.items() if name not in PRIVATE}
+    environment.setdefault("OMP_NUM_THREADS", "1")
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     try:
         done = subprocess.run(
@@ -95,7 +98,8 @@ def passes(page: Path) -> bool | None:
 def main() -> None:
     named = [Path(name).resolve() for name in sys.argv[1:]]
     pages = named or [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/*.py"))]
-    results = [result for result in map(passes, pages) if result is not None]
+    with ThreadPoolExecutor(AT_ONCE) as at_once:
+        results = [result for result in at_once.map(passes, pages) if result is not None]
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     sys.exit(0 if results and all(results) else 1)
 

@@ -22,6 +22,11 @@ REVIEWED = {
 }
 
 LOADS = ("load", "save")
+# What a rule forbids elsewhere, and why it is right here.
+ALLOWED = {
+    ("network", "pipeline/cluster.py"),  # knocks at the address of a Ray cluster that the user named
+    ("network", "pipeline/remote.py"),  # its own host's name, for a sentence
+}
 
 Rule = Callable[[ast.AST], bool]
 
@@ -68,7 +73,7 @@ def test_it_is_nowhere_in_the_package(name: str) -> None:
         f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', '?')}"
         for path in FILES
         for node in ast.walk(ast.parse(path.read_text()))
-        if rule(node)
+        if rule(node) and (name, path.relative_to(PACKAGE).as_posix()) not in ALLOWED
     ]
     assert found == []
 

@@ -19,7 +19,8 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("dev.lock.txt", "cuda.lock.txt", "audit.lock.txt")
-EXTRAS = ("test", "dev", "bench")  # what the lock files hold besides the package's own dependencies
+OPTIONAL = ("ray",)  # extras that the package imports where they are installed
+EXTRAS = ("test", "dev", "bench", *OPTIONAL)  # what the lock files hold besides the package's own dependencies
 PIN = re.compile(
     r"^([a-z0-9.-]+)==(\S+)(?: ; (.+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
 )
@@ -147,7 +148,8 @@ def imported() -> set[str]:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     providers = importlib.metadata.packages_distributions()
-    declared = {normal(found.name) for found in requirements(PROJECT["dependencies"])}
+    wanted = PROJECT["dependencies"] + [line for extra in OPTIONAL for line in PROJECT["optional-dependencies"][extra]]
+    declared = {normal(found.name) for found in requirements(wanted)}
     modules = imported()
     assert {"torch", "cv2", "PIL"} <= modules
     by_module = {module: {normal(name) for name in providers.get(module, [])} for module in modules}

@@ -55,7 +55,7 @@ frame.srcdoc = {page};
 def browse(folder: Path, url: str, *more: str) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *more, url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
 
 
 def console(log: str) -> list[str]:

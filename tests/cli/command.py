@@ -21,7 +21,7 @@ def run(*arguments: str, cwd: Path, code: int | None = 0, **more) -> subprocess.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=800,
         check=False,
         **more,
     )

@@ -46,7 +46,7 @@ class Watcher:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._end.wait(0.01):
+        while not self._end.wait(0.05):
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit():
                     self._look_at(entry)
@@ -96,7 +96,7 @@ def watched(work: Path, *arguments: str, code: int | None = 0, **environment: st
         start_new_session=True,
     ) as process:
         watcher = Watcher(process, [work, scratch])
-        stdout, stderr = process.communicate(timeout=280)
+        stdout, stderr = process.communicate(timeout=800)
         watcher.stop()
     assert code is None or process.returncode == code, stderr
     assert secrets_in(stdout + stderr) == []

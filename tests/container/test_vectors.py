@@ -73,7 +73,7 @@ def test_the_reader_does_what_the_vector_says(path: Path, tmp_path: Path) -> Non
     bundle = tmp_path / "vector.ncv"
     bundle.write_bytes(vector.data)
     expect = vector.fields["expect"]
-    started = time.monotonic()
+    started = time.process_time()
     if expect == "opens":
         digest = hashlib.sha256(payload(bundle, vector.credential)).hexdigest()
         assert digest == vector.fields["payload"]
@@ -85,7 +85,7 @@ def test_the_reader_does_what_the_vector_says(path: Path, tmp_path: Path) -> Non
         assert "vector.ncv" in caught.value.message
     if expect == "MAC wrong":
         assert "damaged or forged" in caught.value.message
-    assert time.monotonic() - started < 5  # a hostile file costs nothing: no parameter is computed before it is checked
+    assert time.process_time() - started < 5  # a hostile file costs nothing: no parameter is computed before it is checked
 
 
 @pytest.mark.parametrize("path", [p for p in PATHS if p.name.startswith("ok-")], ids=lambda path: path.name)

@@ -42,11 +42,15 @@ def build_shim(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a command. seen: file operations of the chosen classes; met: whether the fault was met."""
+    """What became of a command. seen: file operations of the chosen classes; met: whether the fault was met.
+
+    took_us: microseconds from the first of these operations to the last.
+    """
 
     code: int
     seen: int
     met: bool
+    took_us: int
     stdout: str
     stderr: str
 

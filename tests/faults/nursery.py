@@ -114,8 +114,9 @@ def main() -> None:
                 answer = {"stopped": True}
             else:
                 counters = children.pop(request["wait"])
-                seen, met = struct.unpack("2l", counters[: 2 * WORD])
+                seen, met, first_us, last_us = struct.unpack("4l", counters[: 4 * WORD])
                 answer = {"code": os.waitstatus_to_exitcode(status), "seen": seen, "met": bool(met)}
+                answer["took_us"] = last_us - first_us
         print(json.dumps(answer), flush=True)
 
 

@@ -23,7 +23,8 @@ enum { CREATE = 1, WRITE = 2, SYNC = 4, NAME = 8, REMOVE = 16, MODE = 32, READ =
 enum { OFF, COUNT, FAIL, FULL, SIGNAL, DELAY };
 
 static struct { int mode, number; unsigned classes; long at; long delay_us; char folder[PATH_MAX]; } plan;
-static long seen, *shared;  /* shared: [0] operations seen, [1] whether the fault was met */
+/* shared: [0] operations seen, [1] whether the fault was met, [2] and [3] when the first and the last were, in us */
+static long seen, *shared;
 static int full, log_fd = -1, started;
 
 #define REAL(result, name, ...) ((result(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
@@ -40,6 +41,11 @@ static void *late(void *unused) {
 static void start_clock(void) {
     pthread_t thread;
     sigset_t all, old;
+    if (plan.delay_us == 0) {  /* a thread might come too late */
+        if (shared) shared[1] = 1;
+        kill(getpid(), plan.number);
+        return;
+    }
     sigfillset(&all);  /* signals are for the threads of the program */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     if (pthread_create(&thread, NULL, late, NULL) == 0) pthread_detach(thread);
@@ -81,6 +87,14 @@ static int full_path(int folder, const char *name, char *path) {
     return snprintf(path, PATH_MAX, "%s%s%s", start, start[0] ? "/" : "", name) < PATH_MAX;
 }
 
+static void note_time(void) {
+    struct timespec now;
+    if (!shared) return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    shared[3] = now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    if (!shared[2]) shared[2] = shared[3];
+}
+
 /* 0: go on. -1: fail with errno set. 1: write half, then meet the fault. */
 static int meet(unsigned class, const char *path, const char *what) {
     if (plan.mode == OFF || !(plan.classes & class) || !inside(path)) return 0;
@@ -89,6 +103,7 @@ static int meet(unsigned class, const char *path, const char *what) {
         if (class == CREATE && !started) started = 1, start_clock();
         return 0;
     }
+    note_time();
     long now = __atomic_add_fetch(&seen, 1, __ATOMIC_SEQ_CST);
     if (shared) shared[0] = now;
     if (full && (class & (CREATE | WRITE))) return errno = plan.number, -1;

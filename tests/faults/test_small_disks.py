@@ -34,7 +34,7 @@ def on_a_mount(ground: Ground, options: str, prepare: str, *arguments: str) -> t
         'shift 2; "$@"; code=$?; cd /; ls -A "$OLDPWD"; exit $code'
     )
     command = [*UNSHARE, "sh", "-c", script, "sh", str(where), str(ground.template), NCIPHER, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=800)
     return done.returncode, done.stderr, done.stdout.split()
 
 

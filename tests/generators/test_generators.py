@@ -179,8 +179,8 @@ def test_names():
 
 
 @pytest.mark.slow
-def test_autoencoder_trains_within_a_minute_and_does_not_cycle():
-    shape = (3, 64, 64)
+def test_autoencoder_trains_and_does_not_cycle():
+    shape = (3, 32, 32)
     generator = make(AutoencoderGenerator, shape)
     assert noncyclic(generator, latent(shape), 1000).ok
     copy = AutoencoderGenerator.from_bytes(generator.to_bytes(), shape)
@@ -190,8 +190,6 @@ def test_autoencoder_trains_within_a_minute_and_does_not_cycle():
 
 @pytest.mark.slow
 def test_algorithm_2_as_printed_is_refused():
-    shape = (3, 64, 64)
-    with pytest.raises(CheckFailedError):
-        AutoencoderGenerator.create(
-            shape, seed=SEED, z0=latent(shape), progress=lambda fraction: None, config=AutoencoderConfig(remedies=False)
-        )
+    shape, config = (3, 32, 32), AutoencoderConfig(remedies=False, length=16)
+    with pytest.raises(CheckFailedError, match="collapsed"):
+        AutoencoderGenerator.create(shape, seed=SEED, z0=latent(shape), progress=lambda fraction: None, config=config)

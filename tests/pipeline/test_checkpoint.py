@@ -248,7 +248,7 @@ def test_a_killed_process_is_gone_on_from(tmp_path: Path, fits: list[int]) -> No
         " checkpoint_s=0.0)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(output)])
-    folder, deadline = checkpoint_folder(output), time.monotonic() + 120
+    folder, deadline = checkpoint_folder(output), time.monotonic() + 600
     while not (folder / "segment-000000").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

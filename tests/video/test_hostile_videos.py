@@ -378,7 +378,7 @@ def test_ffmpeg_itself_is_told_to_open_nothing_else(tmp_path: Path) -> None:
         " except VideoError: pass\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, timeout=60, check=True
+        [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, timeout=600, check=True
     )
     assert (ran.stdout, ran.stderr) == (b"", b"")
 
