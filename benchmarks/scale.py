@@ -27,6 +27,7 @@ import av
 from clips import Picture, load_frames, parse_clip
 
 SEGMENTS = (1, 2, 4, 8, 16)
+LENGTHS = (16, 32, 64, 128, 256)
 SHORT = 250  # frames: ten seconds
 SHOWN = 10
 CLIPS = ("bunny", "bikes", "carphone")
@@ -41,8 +42,10 @@ def main() -> None:
     parser.add_argument("--segment-frames", type=int, default=48)
     parser.add_argument("--piece", type=int, default=48)
     parser.add_argument("--long", type=int, default=15_000, help="frames of the long video, 0 for none")
+    parser.add_argument("--lengths", type=int, default=512, help="frames to try lengths of segments on, 0 for none")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement; the fastest counts")
     parser.add_argument("--no-ray", action="store_true")
+    parser.add_argument("--no-segments", action="store_true", help="leave out the first table")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     width, height = map(int, options.size.split("x"))
@@ -50,12 +53,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         results: dict[str, Any] = {"size": options.size, "segment_frames": options.segment_frames}
-        results["segments"] = list(by_segments(folder, clips, options))
+        if not options.no_segments:
+            results["segments"] = list(by_segments(folder, clips, options))
+        if options.lengths:
+            results["lengths"] = list(by_segment_frames(folder, clips, options))
         if options.long:
             results["long"] = list(by_length(folder, clips, options))
     (options.out / "scale.json").write_text(json.dumps(results, indent=2) + "\n")
     (options.out / "scale.md").write_text(markdown(results))
-    plot(results, options.out / "scale.png")
+    if "segments" in results:
+        plot(results, options.out / "scale.png")
     print(markdown(results))
 
 
@@ -75,6 +82,18 @@ def by_segments(folder: Path, clips: list[list[Picture]], options: argparse.Name
                 row |= {f"{name}_s": best["seconds"], f"{name}_mb": best["peak_mb"], "bytes": best["size_bytes"]}
             print(row, file=sys.stderr, flush=True)
             yield row
+
+
+def by_segment_frames(
+    folder: Path, clips: list[list[Picture]], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """The same video in segments of different lengths: what they cost in bytes and in memory."""
+    video = folder / "lengths.mp4"
+    write(video, clips, options.lengths, 3 * options.piece)
+    for most in LENGTHS:
+        row = {"most": most, **seal(video, folder / "v.ncv", most, ["--jobs", "1"])}
+        print(row, file=sys.stderr, flush=True)
+        yield row
 
 
 def by_length(folder: Path, clips: list[list[Picture]], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -197,6 +216,11 @@ def markdown(results: dict[str, Any]) -> str:
         cells += [f"{row['two_s']:.1f} s", f"{row['one_s'] / row['two_s']:.2f}"]
         cells += [f"{ray:.1f} s", f"{ray / row['two_s']:.2f}"] if ray else ["-", "-"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    if "lengths" in results:
+        heads = ("frames a segment", "segments", "bytes", "PSNR", "peak memory", "seconds")
+        lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        form = "| {most} | {segments} | {size_bytes:,} | {psnr_db:.2f} dB | {peak_mb:.0f} MB | {seconds:.1f} s |"
+        lines += [form.format(**row) for row in results["lengths"]]
     if "long" in results:
         heads = ("frames", "segments", "seal", "peak memory", "10 frames of the middle", "peak", "whole", "peak")
         lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from fault_parts import KEYS, SEAL, Ground
+
+import neuralcipher
 
 NCIPHER = str(Path(sys.executable).with_name("ncipher"))
 UNSHARE = ("unshare", "-rm")
@@ -71,3 +74,48 @@ def test_a_read_only_file_system(mounting: None, ground: Ground, arguments: tupl
     assert code == 2, stderr
     assert "may not be written to" in stderr
     assert sorted(after) == BEFORE
+
+
+MIDWAY = """
+import json, os, subprocess, sys
+import neuralcipher
+from neuralcipher import Key, SealOptions
+from neuralcipher.errors import WriteError
+from neuralcipher.pipeline import fitting
+
+folder, clip = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", folder], check=True)
+fit, fitted = fitting.SegmentFitter.fit, []
+fitting.SegmentFitter.fit = lambda self, task, *rest: (fitted.append(task.number), fit(self, task, *rest))[1]
+options = SealOptions(
+    segment_frames=1, max_frames=30, scale="32x-1", flow="mlp", generator="chacha20", flow_options={"steps": 1}
+)
+output = os.path.join(folder, "v.ncv")
+def seal():
+    fitted.clear()
+    report = neuralcipher.seal(clip, output, keys=[Key(bytes(32))], options=options)
+    return report.segments
+try:
+    seal()
+except WriteError as error:
+    first = list(fitted)
+    said = error.message
+kept = len([name for name in os.listdir(output + ".checkpoint") if name.startswith("segment-")])
+left = sorted(os.listdir(folder))
+subprocess.run(["mount", "-o", "remount,size=64M", folder], check=True)
+segments = seal()
+print(json.dumps([said, first, kept, left, segments, fitted, sorted(os.listdir(folder))]))
+"""
+
+
+def test_a_disk_that_fills_midway_and_is_freed(mounting: None, tmp_path: Path) -> None:
+    """Thirty segments; the disk fills before the last. What was finished is not done again."""
+    command = [*UNSHARE, sys.executable, "-c", MIDWAY, str(tmp_path), str(neuralcipher.demo_clip())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=800)
+    assert done.returncode == 0, done.stderr
+    said, first, kept, left, segments, again, after = json.loads(done.stdout)
+    assert "the disk is full" in said
+    assert left == ["v.ncv.checkpoint"]
+    assert 5 < kept <= len(first) < segments == 30
+    assert again == list(range(kept, segments))
+    assert after == ["v.ncv"]
