@@ -78,9 +78,8 @@ def test_a_bundle_and_what_lies_behind_its_outer_layer(work):
 def test_a_passphrase_will_do(work):
     (work / "phrase").write_text("words\n")
     run("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
-    done = run(
-        "attack", "p.ncv", "--passphrase-file", "phrase", "--only", "cycles", "--assume-opened", "--jobs", "1", cwd=work
-    )
+    attack = ("attack", "p.ncv", "--passphrase-file", "phrase", "--only", "cycles")
+    done = run(*attack, "--assume-opened", "--jobs", "1", cwd=work)
     assert "8 cycles" in done.stdout
 
 

@@ -85,9 +85,8 @@ def test_the_reader_does_what_the_vector_says(path: Path, tmp_path: Path) -> Non
         assert "vector.ncv" in caught.value.message
     if expect == "MAC wrong":
         assert "damaged or forged" in caught.value.message
-    assert (
-        time.process_time() - started < 5
-    )  # a hostile file costs nothing: no parameter is computed before it is checked
+    # A hostile file costs nothing: no parameter is computed before it is checked.
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("path", [p for p in PATHS if p.name.startswith("ok-")], ids=lambda path: path.name)

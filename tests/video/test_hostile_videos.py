@@ -40,7 +40,7 @@ B_FRAMES = {"preset": "medium", "bf": "3", "threads": "1", "x264-params": "b-ada
 
 @pytest.fixture(autouse=True)
 def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "LIMITS", Limits(memory_bytes=512 << 20, stall_s=20))
+    monkeypatch.setattr(session, "LIMITS", Limits(memory_bytes=512 << 20, stall_s=60))
 
 
 def clip(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", **options: Any) -> Path:
