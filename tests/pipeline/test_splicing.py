@@ -24,7 +24,6 @@ from neuralcipher.errors import (
     WrongKeyError,
 )
 from neuralcipher.keys import Argon2Parameters
-from neuralcipher.pipeline import segments
 from neuralcipher.pipeline.opening import open_stream
 from neuralcipher.pipeline.segments import stored_audio, stored_video
 from neuralcipher.pipeline.splicing import cut, join
@@ -37,11 +36,9 @@ FAST = Argon2Parameters(t=1, m_kib=32, p=1)
 
 def seal(path: Path, **options: Any) -> Path:
     """Nine frames in segments of three, with sound."""
-    chosen: dict[str, Any] = {"max_frames": 9, "scale": "32x-1", "generator": "chacha20"}
+    chosen: dict[str, Any] = {"max_frames": 9, "segment_frames": 3, "scale": "32x-1", "generator": "chacha20"}
     chosen |= {"flow_options": {"steps": 0}} if options.get("flow", "latent") != "latent" else {"budget_s": 0.1}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "_SEGMENT_FRAMES", 3)
-        neuralcipher.seal(neuralcipher.demo_clip(), path, keys=[KEY], options=SealOptions(**(chosen | options)))
+    neuralcipher.seal(neuralcipher.demo_clip(), path, keys=[KEY], options=SealOptions(**(chosen | options)))
     return path
 
 
@@ -93,9 +90,9 @@ def with_metadata(source: Path, target: Path, *, keys: Sequence[Key] = (KEY,), *
     return target
 
 
-@pytest.mark.parametrize(("flow", "generator"), [("latent", "feistel"), ("mlp", "chacha20")])
-def test_parts_joined_are_the_whole_bit_for_bit(flow: str, generator: str, tmp_path: Path) -> None:
-    sealed = seal(tmp_path / "sealed.ncv", flow=flow, generator=generator)
+@pytest.mark.parametrize("flow", ["latent", "mlp"])
+def test_parts_joined_are_the_whole_bit_for_bit(flow: str, tmp_path: Path) -> None:
+    sealed = seal(tmp_path / "sealed.ncv", flow=flow)
     sound = described(sealed)[1]
     assert sound is not None
     whole = with_metadata(sealed, tmp_path / "whole.ncv", sound=replace(sound, skip_start=1024, skip_end=77))
@@ -113,9 +110,9 @@ def test_parts_joined_are_the_whole_bit_for_bit(flow: str, generator: str, tmp_p
         assert again[2]["video"] == metadata["video"]
         assert shown(tmp_path / f"again{middle}.ncv") == everything
         assert verify(tmp_path / f"again{middle}.ncv", keys=[KEY]) == []
-        neuralcipher.open_bundle(tmp_path / f"again{middle}.ncv", tmp_path / f"{middle}.mp4", keys=[KEY])
-        neuralcipher.open_bundle(whole, tmp_path / "whole.mp4", keys=[KEY], force=True)
-        assert (tmp_path / f"{middle}.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    neuralcipher.open_bundle(tmp_path / "again1.ncv", tmp_path / "again1.mp4", keys=[KEY])
+    neuralcipher.open_bundle(whole, tmp_path / "whole.mp4", keys=[KEY])
+    assert (tmp_path / "again1.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
 def test_three_parts_and_parts_of_parts_join_too(whole: Path, parts: list[Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,9 @@ class Pipe(io.RawIOBase):
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine small frames in three segments: all of them fit into the buffer of a stream."""
     path = tmp_path_factory.mktemp("streaming") / "v.ncv"
-    options = SealOptions(max_frames=9, scale="32x18", generator="chacha20", flow="mlp", flow_options={"steps": 0})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "_SEGMENT_FRAMES", 3)
-        neuralcipher.seal(neuralcipher.demo_clip(), path, keys=[KEY], options=options)
+    small = SealOptions(max_frames=9, segment_frames=3, scale="32x18")
+    options = replace(small, generator="chacha20", flow="mlp", flow_options={"steps": 0})
+    neuralcipher.seal(neuralcipher.demo_clip(), path, keys=[KEY], options=options)
     return path
 
 
