@@ -15,6 +15,8 @@ from neuralcipher import Key, Passphrase
 from neuralcipher.cli import credentials
 from neuralcipher.errors import WriteError
 from neuralcipher.pipeline import sealing
+from neuralcipher.pipeline.fitting import SegmentFitter
+from neuralcipher.pipeline.job import Job
 
 FAST = [
     "--max-frames",
@@ -133,15 +135,15 @@ def test_an_output_is_never_another_input(ncipher: Here) -> None:
 def test_an_interrupt_stops_at_once_and_says_how_many_stay(ncipher: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     """^C in the second of three, in the middle of its fit."""
     begun: list[str] = []
-    write = sealing._Job.write
+    write = Job.write
 
-    def interrupted(self: Any, file: Any, source: Path, *more: Any) -> Any:
-        begun.append(source.name)
-        if source.name == "b.mp4":
+    def interrupted(self: Job, *more: Any) -> Any:
+        begun.append(self.source.path.name)
+        if begun[-1] == "b.mp4":
             raise KeyboardInterrupt
-        return write(self, file, source, *more)
+        return write(self, *more)
 
-    monkeypatch.setattr(sealing._Job, "write", interrupted)
+    monkeypatch.setattr(Job, "write", interrupted)
     shutil.copy(ncipher.folder / "a.mp4", ncipher.folder / "c.mp4")
     arguments = ["seal", "a.mp4", "b.mp4", "c.mp4", *FAST, "--output-dir", "out"]
     done = ncipher(*arguments, code=130)
@@ -155,9 +157,8 @@ def test_an_interrupt_stops_at_once_and_says_how_many_stay(ncipher: Here, monkey
 
 def test_an_unfinished_video_goes_on_where_it_was(ncipher: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after a segment was kept, the same command does not fit that segment again."""
-    monkeypatch.setattr("neuralcipher.pipeline.segments._SEGMENT_FRAMES", 1)
     fitted: list[int] = []
-    fit = sealing.SegmentFitter.fit
+    fit = SegmentFitter.fit
 
     def stopped(self: Any, task: Any, *more: Any) -> Any:
         if task.number == 1 and len(fitted) == 1:
@@ -165,8 +166,8 @@ def test_an_unfinished_video_goes_on_where_it_was(ncipher: Here, monkeypatch: py
         fitted.append(task.number)
         return fit(self, task, *more)
 
-    monkeypatch.setattr(sealing.SegmentFitter, "fit", stopped)
-    arguments = ["seal", "a.mp4", *FAST, "--output-dir", "out"]
+    monkeypatch.setattr(SegmentFitter, "fit", stopped)
+    arguments = ["seal", "a.mp4", *FAST, "--segment-frames", "1", "--jobs", "1", "--output-dir", "out"]
     done = ncipher(*arguments, code=130)
     assert "0 of 1 videos are sealed and stay; out/a.ncv.checkpoint keeps what was done" in done.stderr
     fitted.append(-1)
