@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from neuralcipher.container import BundleReader as Bundle
     from neuralcipher.errors import NeuralCipherError
     from neuralcipher.keys import Key, Passphrase
+    from neuralcipher.pipeline.extracting import extract_audio
     from neuralcipher.pipeline.opening import open_bundle
     from neuralcipher.pipeline.options import SealOptions
     from neuralcipher.pipeline.sealing import seal
+    from neuralcipher.pipeline.splicing import cut, join
 
     __version__: str
 
@@ -29,6 +31,9 @@ _HOMES = {
     "NeuralCipherError": ("neuralcipher.errors", "NeuralCipherError"),
     "Passphrase": ("neuralcipher.keys", "Passphrase"),
     "SealOptions": ("neuralcipher.pipeline.options", "SealOptions"),
+    "cut": ("neuralcipher.pipeline.splicing", "cut"),
+    "extract_audio": ("neuralcipher.pipeline.extracting", "extract_audio"),
+    "join": ("neuralcipher.pipeline.splicing", "join"),
     "open_bundle": ("neuralcipher.pipeline.opening", "open_bundle"),
     "seal": ("neuralcipher.pipeline.sealing", "seal"),
 }
@@ -39,8 +44,11 @@ __all__ = [
     "NeuralCipherError",
     "Passphrase",
     "SealOptions",
+    "cut",
     "demo_clip",
+    "extract_audio",
     "generate_key",
+    "join",
     "open_bundle",
     "seal",
 ]

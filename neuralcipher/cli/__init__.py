@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import typer
 
-from neuralcipher.cli import attack, compare, demo, info, keygen, open, rekey, seal, verify
+from neuralcipher.cli import attack, compare, cut, demo, extract_audio, info, join, keygen, open, rekey, seal, verify
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.cli.credentials import take_passphrase
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
@@ -65,6 +65,9 @@ def _interruptible(command: Command) -> Command:
 app.command("keygen")(_interruptible(keygen.keygen))
 app.command("seal")(_interruptible(seal.seal))
 app.command("open")(_interruptible(open.open_))
+app.command("cut")(_interruptible(cut.cut))
+app.command("join")(_interruptible(join.join))
+app.command("extract-audio")(_interruptible(extract_audio.extract_audio))
 app.command("info")(_interruptible(info.info))
 app.command("verify")(_interruptible(verify.verify))
 app.command("rekey")(_interruptible(rekey.rekey))

@@ -57,7 +57,7 @@ def open_(
     from neuralcipher.files import check_output
 
     asked = takes_passphrase(bundle)
-    _check_suite(bundle, bare)
+    check_suite(bundle, bare)
     if output is not None and output != "-" and not output.endswith(os.sep):
         check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
@@ -83,8 +83,11 @@ def open_(
         result(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s")
 
 
-def _check_suite(path: Path, bare: bool) -> None:
-    """Refuse a bare bundle that was not asked for: somebody may have put it in the place of a sealed one."""
+def check_suite(path: Path, bare: bool) -> bool:
+    """Refuse a bare bundle that was not asked for: somebody may have put it in the place of a sealed one.
+
+    Returns whether it is bare.
+    """
     from neuralcipher.container import SUITE_BARE, BundleReader
 
     with BundleReader.open(path) as reader:
@@ -93,3 +96,4 @@ def _check_suite(path: Path, bare: bool) -> None:
                 f"{path.name} is a bare bundle, which anyone may have made or changed",
                 hint="pass --bare to open it all the same",
             )
+        return reader.suite == SUITE_BARE

@@ -5,26 +5,46 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuralcipher.cli import many
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
 from neuralcipher.errors import UsageError
 from neuralcipher.process import prepare
 
+if TYPE_CHECKING:
+    from neuralcipher.pipeline.options import SealReport
+
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmg]i?)?b?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def seal(
-    video: Annotated[Path, typer.Argument(help="A video, or a folder of PNG or JPEG frames.")],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VIDEO...", help="A video, or a folder of PNG or JPEG frames; several with --output-dir."
+        ),
+    ],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The bundle; default: VIDEO.ncv")] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Seal each VIDEO into FOLDER/NAME.ncv, go on after one that cannot be sealed, and end with a table "
+            "(exit code 1 if any failed). The folder is made if it is not there.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="With --output-dir: leave out videos whose bundle is there.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the bundle.")] = False,
     preset: Annotated[
         str,
@@ -83,7 +103,9 @@ def seal(
     seed: Annotated[int | None, typer.Option(help="Make the training draws reproducible.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a damaged video instead of warning.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; with --output-dir one a video.")
+    ] = False,
 ) -> None:
     """Seal a video into a bundle that only the holder of the key can open.
 
@@ -92,9 +114,12 @@ def seal(
     Example: ncipher seal video.mp4 --key k.bin --target-size 1.5M
 
     Example: ncipher seal video.mp4 --key k.bin --target-psnr 35 --preset best
+
+    Example: ncipher seal *.mp4 --key k.bin --output-dir sealed/
     """
     if jobs is not None and ray is not None:
         raise UsageError("--jobs is for this machine and --ray for a cluster", hint="pass one of the two")
+    many.check(videos, output, output_dir, skip_existing=skip_existing, force=force)
     target_bytes = None if target_size is None else parse_bytes(target_size)
     flow_options: dict[str, object] = dict(number_options(option or [], "a flow", "steps=500"))
     if quality is not None:
@@ -120,31 +145,41 @@ def seal(
         target_bytes=target_bytes,
         target_psnr_db=target_psnr,
     )
-    if not video.is_dir():
-        check_input(video, "video")
-    # `.` and `..` have no name of their own to take over.
-    target = output or (video if video.name not in ("", "..") else video.resolve()).with_suffix(".ncv")
-    check_output(target, force=force, inputs=[video])
+    video = videos[0]
+    target = output or many.bundle_for(video)
+    if output_dir is None:
+        if not video.is_dir():
+            check_input(video, "video")
+        check_output(target, force=force, inputs=[video])
     keys = credentials(key, passphrase, passphrase_file, confirm=True, quiet=quiet)
     if suite == "bare" and not quiet:
         warn("a bare bundle is not encrypted: the networks are readable, and what they hide is what is being studied")
     prepare()
     from neuralcipher.pipeline.sealing import seal as run
 
-    with progress_line(quiet=quiet or as_json) as progress:
-        report = run(
-            video,
-            target,
-            keys=keys,
-            options=options,
-            force=force,
-            resume=not no_resume,
-            checkpoint_s=checkpoint_every,
-            jobs=jobs,
-            ray=ray,
-            progress=progress,
-            tell=(lambda sentence: None) if quiet else tell,
-        )
+    def one(video: Path, target: Path) -> SealReport:
+        with progress_line(quiet=quiet or as_json) as progress:
+            return run(
+                video,
+                target,
+                keys=keys,
+                options=options,
+                force=force,
+                resume=not no_resume,
+                checkpoint_s=checkpoint_every,
+                jobs=jobs,
+                ray=ray,
+                progress=progress,
+                tell=(lambda sentence: None) if quiet else tell,
+            )
+
+    if output_dir is not None:
+        from neuralcipher.pipeline.fitting import SegmentFitter
+
+        SegmentFitter(options)  # what no video could be sealed with is refused once, and before the first
+        many.seal_all(videos, output_dir, one, force=force, skip_existing=skip_existing, quiet=quiet, as_json=as_json)
+        return
+    report = one(video, target)
     if as_json:
         print_json(dataclasses.asdict(report))
         return

@@ -32,7 +32,7 @@ from neuralcipher.pipeline.segments import (
 )
 from neuralcipher.pipeline.targets import Promised, SizePlan
 from neuralcipher.video.quality import QualityMeter
-from neuralcipher.video.reading import Probe, read_audio, read_frames
+from neuralcipher.video.reading import Probe, read_audio, read_frames, version_of
 
 # What a generator's section takes, to plan a size before there is one; most store little more than a seed.
 _GENERATOR_BYTES = {"autoencoder": 4147}
@@ -84,7 +84,15 @@ class Job:
 
     def sound(self) -> bytes:
         """The section of the sound, empty if there is none; it is not kept, since it is written last."""
-        audio = read_audio(self.source.path, self.source.probed.audio_end) if self._private else None
+        path, probed = self.source.path, self.source.probed
+        end_s = probed.audio_end
+        if probed.version != version_of(path):
+            self._warn(
+                f"{path.name} changed while it was read: what is sealed are the {probed.info.frames} frames that "
+                "it had at first, and sound of that length"
+            )
+            end_s = probed.info.end_time
+        audio = read_audio(path, end_s) if self._private else None
         return b"" if audio is None else audio.to_bytes()
 
     def write(self, file: BinaryIO, kept: Checkpoint, crew: Crew, budget_s: float, sound_bytes: int) -> QualityMeter:

@@ -11,13 +11,12 @@ import torch
 from neuralcipher.container import SUITE_SEALED, BundleReader, BundleWriter, Problem
 from neuralcipher.errors import NeuralCipherError, UsageError
 from neuralcipher.files import output_file
-from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import Argon2Parameters, Credential
+from neuralcipher.pipeline.moving import moved_flow
 from neuralcipher.pipeline.options import Progress, ProgressCallback, silent
 from neuralcipher.pipeline.segments import (
     SECTION_FLOW,
     load_segment,
-    start,
     stored_audio,
     stored_segments,
     stored_video,
@@ -66,7 +65,6 @@ def rotate(
     Flows whose first map is a keystream mask are re-masked; a flow trained on its keystream raises UsageError.
     """
     path = Path(path)
-    device = torch.device("cpu")
     with BundleReader.open(path) as reader:
         reader.unlock(keys)
         if reader.suite != SUITE_SEALED:
@@ -75,12 +73,10 @@ def rotate(
         with output_file(path, force=True) as file:
             writer = BundleWriter.create_sealed(file, new_keys, aead=reader.aead, argon2=argon2)
             for section in reader.sections:
-                data = reader.read_section(section)
                 if section.kind == SECTION_FLOW:
-                    seed = reader.segment_seed(section.segment)
-                    flow, data, old = load_segment(reader, flows[section.segment], seed, device)
-                    z0 = start(writer.segment_seed(section.segment), old.shape, device)
-                    data = flow.remask(data, old, Keystream(old.generator, z0))
+                    data = moved_flow(reader, flows[section.segment], writer, section.segment)
                     progress(Progress("writing", (section.segment + 1) / len(flows)))
+                else:
+                    data = reader.read_section(section)
                 writer.add_section(section.kind, section.segment, data, **section.attributes)
             writer.finish(dict(reader.metadata))

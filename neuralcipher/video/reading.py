@@ -46,7 +46,7 @@ class Probe:
     info: sizes, timestamps and tags of the frames that decode. warnings: sentences for the user.
     audio_codec: of the sound that can be carried, or None. audio_end: where to cut the sound, in seconds, if
     frames were cut; else None. plan: how frames become RGB, for `read_frames`. cuts: the frames that begin a scene, the
-    first frame aside.
+    first frame aside. version: what `version_of` said of the file before it was read.
     """
 
     info: VideoInfo
@@ -55,6 +55,16 @@ class Probe:
     audio_end: Fraction | None
     plan: Plan
     cuts: tuple[int, ...]
+    version: tuple[int, int] | None = None
+
+
+def version_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size, and time of the last change, of a file: another answer later tells that it was changed. None: no file."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -86,13 +96,14 @@ def probe(
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"{max_frames} is not a number of frames", hint="pass 1 or more")
     size = None if scale is None else parse_size(scale if isinstance(scale, str) else f"{scale[0]}x{scale[1]}")
+    version = version_of(path)
     with session(existing(path)) as child:
         child.ask("probe", size, None if max_frames is None else min(max_frames, INT64_MAX), strict)
         _, parts = child.hear("found")
         found = _found(parts)
         if found is None:
             child.nonsense()
-        return found
+        return replace(found, version=version)
 
 
 def read_frames(path: str | os.PathLike[str], probed: Probe) -> Iterator[Picture]:

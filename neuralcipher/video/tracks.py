@@ -198,8 +198,14 @@ def added_stream(output: OutputContainer, audio: AudioTrack) -> Iterator[Any]:
 
 
 def with_short_end(audio: AudioTrack) -> tuple[AudioPacket, ...]:
-    """The packets, the last one shortened by what decoders drop of it: MP4 has no other way to say so."""
+    """The packets, the last one shortened by what decoders drop of it: MP4 has no other way to say so.
+
+    Where no packet has a duration, as of some codecs in Matroska, the last one is given that of the one before it:
+    MP4 would end where it begins.
+    """
     packets = audio.packets
+    if len(packets) > 1 and not packets[-1].duration and not packets[-2].duration:
+        packets = (*packets[:-1], replace(packets[-1], duration=max(0, packets[-1].pts - packets[-2].pts)))
     if not audio.skip_end or len(packets) < 2 or packets[-1].duration < packets[-2].duration:
         return packets  # nothing is dropped, or the duration says so already
     dropped = round(Fraction(audio.skip_end, audio.sample_rate) / Fraction(*audio.time_base))

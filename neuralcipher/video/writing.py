@@ -27,7 +27,7 @@ from neuralcipher.video.pixels import RANGE_LIMITED, default_matrix, matrix_of
 from neuralcipher.video.rgb import FromRgb, Picture
 from neuralcipher.video.tracks import added_stream, check_fits, container_for, packet_for, with_short_end
 
-__all__ = ["FORMATS", "container_for", "format_for", "write_video", "write_y4m"]
+__all__ = ["FORMATS", "container_for", "format_for", "write_errors", "write_video", "write_y4m"]
 
 FORMATS = ("mp4", "mkv", "y4m", "png")
 _SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".y4m": "y4m"}
@@ -81,11 +81,11 @@ def write_video(
     if format not in FORMATS:
         raise UsageError(f"there is no output format {format!r}", hint=f"there are: {', '.join(FORMATS)}")
     if format == "y4m":
-        with _write_errors(target.name):
+        with write_errors(target.name):
             file = target.open("wb")
         try:
             write_y4m(file, info, frames, name=target.name)
-            with _write_errors(target.name):
+            with write_errors(target.name):
                 file.flush()
         finally:
             with suppress(OSError):
@@ -102,6 +102,7 @@ def write_y4m(stream: BinaryIO, info: VideoInfo, frames: Iterable[Picture], *, n
 
     4:4:4, 8 bits, limited range, by the matrix that players assume for untagged video of this height (BT.709
     from 720 lines, BT.601 below). Y4M has no timestamps: every frame lasts 1 / info.average_rate. No sound.
+    The header, and each frame, are flushed as they come: who reads a pipe need not wait for the next.
     Raises ShapeError, WriteError; `name` is what messages call the stream.
     """
     header = (
@@ -109,22 +110,22 @@ def write_y4m(stream: BinaryIO, info: VideoInfo, frames: Iterable[Picture], *, n
         f"A{info.sample_aspect[0]}:{info.sample_aspect[1]} C444 XCOLORRANGE=LIMITED\n"
     )
     from_rgb = FromRgb("yuv444p", default_matrix(info.height), RANGE_LIMITED)
-    with _write_errors(name):
+    with write_errors(name):
         stream.write(header.encode("ascii"))
+        stream.flush()
     for picture in _checked(frames, info):
-        with _write_errors(name):
+        with write_errors(name):
             planes = from_rgb.convert(picture).to_ndarray()
             stream.write(b"FRAME\n")
             stream.write(planes.tobytes())
-    with _write_errors(name):
-        stream.flush()
+            stream.flush()
 
 
 def _write_png(folder: Path, info: VideoInfo, frames: Iterable[Picture]) -> None:
-    with _write_errors(folder.name):
+    with write_errors(folder.name):
         folder.mkdir(parents=False, exist_ok=True)
     for number, picture in enumerate(_checked(frames, info), start=1):
-        with _write_errors(folder.name):
+        with write_errors(folder.name):
             (folder / f"frame_{number:06d}.png").write_bytes(_png(picture))
 
 
@@ -150,7 +151,7 @@ def _write_coded(
 ) -> None:
     check_fits(audio, format)
     options = {"movflags": "+faststart", "movie_timescale": str(_movie_timescale(info, audio))}
-    with _write_errors(path.name):
+    with write_errors(path.name):
         output = av.open(
             "file:" + os.path.abspath(path),
             "w",
@@ -158,14 +159,14 @@ def _write_coded(
             container_options=options if format == "mp4" else {},
         )
     try:
-        with _write_errors(path.name), ExitStack() as stack:
+        with write_errors(path.name), ExitStack() as stack:
             # The pictures' stream first: players take the first for the main one.
             video = _video_stream(output, info, encoder)
             sounds = _Sounds(output, None, None)
             if audio is not None and audio.packets:
                 sounds = _Sounds(output, stack.enter_context(added_stream(output, audio)), audio)
         _mux(output, path.name, info, frames, video=video, sounds=sounds)
-        with _write_errors(path.name):
+        with write_errors(path.name):
             output.close()
     except BaseException:
         # The first error is the one to tell; closing a broken output may fail again.
@@ -231,12 +232,12 @@ def _mux(
             written += 1
 
     for number, picture in enumerate(_checked(frames, info)):
-        with _write_errors(name):
+        with write_errors(name):
             frame = from_rgb.convert(picture)
             frame.pts = times[number] + shift
             frame.time_base = time_base
             mux_video(video.encode(frame))
-    with _write_errors(name):
+    with write_errors(name):
         mux_video(video.encode(None))
         sounds.mux_until(None)
 
@@ -295,7 +296,7 @@ def _checked(frames: Iterable[Picture], info: VideoInfo) -> Iterator[Picture]:
 
 
 @contextmanager
-def _write_errors(name: str) -> Iterator[None]:
+def write_errors(name: str) -> Iterator[None]:
     """Turn what the system or PyAV raises while writing into WriteError, naming the output."""
     try:
         yield

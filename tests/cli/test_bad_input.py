@@ -168,7 +168,7 @@ def test_force_overwrites(work):
 
 
 def test_every_command_shows_an_example(tmp_path):
-    for command in ("keygen", "seal", "open", "info", "verify", "rekey", "demo"):
+    for command in ("keygen", "seal", "open", "cut", "join", "extract-audio", "info", "verify", "rekey", "demo"):
         assert f"ncipher {command}" in run(command, "--help", cwd=tmp_path).stdout.partition("Example:")[2]
 
 

@@ -118,6 +118,8 @@ def test_no_command_shows_or_leaves_a_secret(canaries: Path) -> None:
     watched(canaries, "info", "video.ncv", "--passphrase-file", "phrase", "--json")
     watched(canaries, "verify", "video.ncv", "--json", NCIPHER_PASSPHRASE=PHRASE)
     watched(canaries, "open", "video.ncv", "-o", "opened.mkv", NCIPHER_KEY="other.bin")
+    watched(canaries, "extract-audio", "video.ncv", "-k", "k.bin", "-o", "sound.m4a", "--json")
+    watched(canaries, "cut", "video.ncv", "-k", "k.bin", "--segments", "0", "-o", "part.ncv", "--json")
     watched(canaries, "rekey", "video.ncv", "-k", "k.bin", "--rotate", "--json")
     (canaries / "k.bin").write_bytes(KEY[::-1])
     for extra in ((), ("--json",)):

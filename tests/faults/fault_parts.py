@@ -204,6 +204,8 @@ COMMANDS = {
         Command("seal", ("seal", "video.mp4", *KEYS, "-o", "n.ncv", *SEAL), "n.ncv", False, is_bundle),
         Command("seal-force", ("seal", "video.mp4", *KEYS, *SEAL, "-f"), "video.ncv", True, is_bundle),
         Command("seal-kept", ("seal", "video.mp4", *KEYS, *KEPT), "n.ncv", False, is_bundle),
+        Command("cut", ("cut", "video.ncv", *KEYS, "--segments", "0", "-o", "n.ncv"), "n.ncv", False, is_bundle),
+        Command("sound", ("extract-audio", "video.ncv", *KEYS, "-o", "n.m4a"), "n.m4a", False, is_reference),
         Command("mp4", (*OPEN, "n.mp4"), "n.mp4", False, is_reference),
         Command("mp4-force", (*OPEN, "n.mp4", "-f"), "n.mp4", True, is_reference, _old_file("n.mp4")),
         Command("mkv", (*OPEN, "n.mkv"), "n.mkv", False, is_video),
