@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from neuralcipher.cli.credentials import (
     PassphraseOption,
     credentials,
 )
+
+if TYPE_CHECKING:
+    from neuralcipher.container import Section
 
 
 def info(
@@ -46,6 +49,8 @@ def info(
         if name == "sections":
             for section in value:
                 text = f"{section['kind']} {section['segment']}: {size_text(section['length'])}"
+                if "frames" in section:
+                    text += f", {section['frames']} frames"
                 result(f"  {visible(text)}")
         else:
             shown = ", ".join(value) if isinstance(value, list) else value
@@ -72,5 +77,11 @@ def _inside(reader: Any) -> dict[str, Any]:
         "duration_s": round(float(video.duration_s), 3),
         "generator": str(names["generator"][0]) if names["generator"] else "",
         "flow": str(names["flow"][0]) if names["flow"] else "",
-        "sections": [{"kind": s.kind, "segment": s.segment, "length": s.length} for s in reader.sections],
+        "sections": [_section(section) for section in reader.sections],
     }
+
+
+def _section(section: Section) -> dict[str, Any]:
+    fields = {"kind": section.kind, "segment": section.segment, "length": section.length}
+    frames = section.attributes.get("frames")
+    return fields | ({"frames": frames} if type(frames) is int else {})

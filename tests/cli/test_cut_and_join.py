@@ -50,7 +50,8 @@ def test_cut_open_and_join_again(ncipher: Here) -> None:
     assert "whole" in ncipher("verify", "again.ncv", "-k", "k.bin").stdout
     quiet = ncipher("join", "v.0-0.ncv", "b.ncv", "-k", "k.bin", "-k", "other.bin", "-o", "both.ncv", "-q")
     assert quiet.stderr == ""
-    ncipher("info", "both.ncv", "-k", "other.bin")
+    assert "  flow 2: " in (listed := ncipher("info", "both.ncv", "-k", "other.bin").stdout)
+    assert listed.count(", 2 frames") == 3
     ncipher("join", "v.0-0.ncv", "v.0-0.ncv", "-k", "k.bin", "-o", "twice.ncv", "--allow-overlap", "--no-sound")
     ncipher.fails(1, "twice.ncv has no sound", "extract-audio", "twice.ncv", "-k", "k.bin", "-o", "s.m4a")
 

@@ -325,6 +325,24 @@ def test_parts_without_sound_are_silent(whole: Path, tmp_path: Path) -> None:
     assert described(tmp_path / "again.ncv")[:2] == described(short)[:2]
 
 
+def test_sound_that_is_longer_than_its_pictures_ends_where_the_next_video_begins(whole: Path, tmp_path: Path) -> None:
+    info, sound, _ = described(whole)
+    assert sound is not None
+    end = sound.packets[-1].pts + 1024
+    tail = tuple(replace(sound.packets[-1], pts=end + 1024 * n, dts=end + 1024 * n) for n in range(8))
+    long = with_metadata(whole, tmp_path / "long.ncv", sound=replace(sound, packets=sound.packets + tail))
+    report = join([long, whole], tmp_path / "o.ncv", keys=[KEY], allow_overlap=True)
+    assert report.left_out_packets >= 8
+    joined = described(tmp_path / "o.ncv")[1]
+    assert joined is not None
+    seam = float(info.end_time) * 48000
+    before = [packet for packet in joined.packets if packet.pts < seam]
+    assert [packet.data for packet in before] == [packet.data for packet in sound.packets[: len(before)]]
+    first = next(packet for packet in joined.packets if packet.pts >= seam)
+    assert first.data == sound.packets[first.pts - round(seam) > 0].data
+    assert all(one.pts + one.duration <= other.pts for one, other in pairwise(joined.packets))
+
+
 def test_silence_first_moves_the_sound_behind_it(whole: Path, parts: list[Path], tmp_path: Path) -> None:
     sound = described(parts[0])[1]
     assert sound is not None
