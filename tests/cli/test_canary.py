@@ -63,9 +63,11 @@ class Watcher:
         try:
             session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
             if session == self._process.pid:
-                self.arguments.add((entry / "cmdline").read_bytes())
-                if int(entry.name) != self._process.pid:
-                    self.inherited.add((entry / "environ").read_bytes())
+                arguments, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+                self.arguments.add(arguments)
+                # Between fork and exec, a child is still the command itself.
+                if arguments != Path(f"/proc/{self._process.pid}/cmdline").read_bytes():
+                    self.inherited.add(environment)
         except (OSError, IndexError, ValueError):  # gone meanwhile, or hidden from us
             return
 
