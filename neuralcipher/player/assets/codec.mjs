@@ -4,7 +4,7 @@ import { fromBase64 } from "./bytes.mjs";
 const HIDDEN_FEATURES = 127; // largest feature
 const LOGIT_LIMIT = 2047;
 
-// A heap in two parts: `keep` gives what stays until `reset`, `scratch` what the next `clear` gives up.
+// A heap in two parts: `keep` gives what stays until `release`, `scratch` what the next `clear` gives up.
 export class Codec {
   static async create(module) {
     const { exports } = await WebAssembly.instantiate(module, {});
@@ -31,6 +31,11 @@ export class Codec {
     this.bottom = this.top = at + bytes;
     this.grow(this.top);
     return at;
+  }
+
+  // Give up everything that was kept since `bottom` had this value.
+  release(bottom) {
+    this.bottom = this.top = bottom;
   }
 
   clear() {

@@ -43,14 +43,14 @@ function addChanges(weights, message, spare, codec) {
   let at = 0;
   for (const count of REPAIR_SHAPES) {
     const sizes = new AdaptiveSymbols([200, 12, 6, 3, ...Array(SIZES - 4).fill(1)], SIZES);
-    const step = 0.5 * 2 ** (-reader.plain(Uint8Array.of(4))[0] / 2);
+    const step = Math.fround(0.5 * 2 ** (-reader.plain(Uint8Array.of(4))[0] / 2));
     for (let start = 0; start < count; start += PIECE) {
       const levels = readIntegers(reader, sizes, new Int32Array(Math.min(PIECE, count - start)));
-      for (const level of levels) weights[at++] += level * step;
+      for (const level of levels) weights[at++] += Math.fround(level * step);
       sizes.learn();
     }
   }
-  codec.bottom = bottom;
+  codec.release(bottom);
 }
 
 // Reads the groups of one segment in order.
@@ -78,7 +78,7 @@ export class LatentReader {
     for (const batch of group.batches) {
       for (const latents of this.readBatch(batch)) found.set(latents.frame.index, latents);
     }
-    this.codec.bottom = bottom;
+    this.codec.release(bottom);
     this.history.forget(group.keep);
     return found;
   }
