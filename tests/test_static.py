@@ -22,6 +22,10 @@ REVIEWED = {
 }
 
 LOADS = ("load", "save")
+# What a rule forbids elsewhere, and why it is right here.
+ALLOWED = {
+    ("network", "player/server.py"),  # listens on loopback, for `ncipher view`
+}
 
 Rule = Callable[[ast.AST], bool]
 
@@ -68,7 +72,7 @@ def test_it_is_nowhere_in_the_package(name: str) -> None:
         f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', '?')}"
         for path in FILES
         for node in ast.walk(ast.parse(path.read_text()))
-        if rule(node)
+        if rule(node) and (name, path.relative_to(PACKAGE).as_posix()) not in ALLOWED
     ]
     assert found == []
 

@@ -1,4 +1,4 @@
-"""Puts the player's page together: its modules in one script, the bundle and the codec as base64, and a strict policy."""
+"""Puts the player's page together: its modules in one script, bundle and codec as base64, and a strict policy."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def _write(name: str, written: dict[str, str]) -> None:
     body = _EXPORTS.sub("", text)
     body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(match[2])};", body)
     body = _EXPORT.sub("", body)
-    written[name] = (
-        f"const {_variable(name)} = (() => {{\n{body.strip()}\nreturn {{ {', '.join(exported)} }};\n}})();"
-    )
+    written[name] = f"const {_variable(name)} = (() => {{\n{body.strip()}\nreturn {{ {', '.join(exported)} }};\n}})();"
 
 
 def _variable(name: str) -> str:

@@ -9,6 +9,9 @@ import pytest
 
 import neuralcipher
 
-ASSETS = Path(neuralcipher.__file__).parent / "player" / "assets"
+PACKAGE = Path(neuralcipher.__file__).parent
+ASSETS = PACKAGE / "player" / "assets"
+TOOLS = Path(__file__).resolve().parents[2] / "tools" / "player"
+DATA = PACKAGE / "data"
 NODE = shutil.which("node") or ""
 needs_node = pytest.mark.skipif(not NODE, reason="no node on PATH")

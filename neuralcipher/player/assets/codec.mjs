@@ -1,4 +1,4 @@
-// The codec in WebAssembly (../source/native): its memory, its tables, and calls with typed arrays.
+// The codec in WebAssembly (tools/player/native): its memory, its tables, and calls with typed arrays.
 import { fromBase64 } from "./bytes.mjs";
 
 const HIDDEN_FEATURES = 127; // largest feature

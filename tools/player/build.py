@@ -1,7 +1,7 @@
-"""Makes what the player ships ready-made: `assets/codec.wasm` from native/, `assets/vendor.mjs` from npm.
+"""Makes what the player ships ready-made, in neuralcipher/player/assets: codec.wasm from native/, vendor.mjs from npm.
 
-    python neuralcipher/player/source/build.py native   # needs ziglang, from PyPI
-    python neuralcipher/player/source/build.py vendor   # needs npm
+    python tools/player/build.py native   # needs ziglang, from PyPI
+    python tools/player/build.py vendor   # needs npm
 
 Both come out the same, byte by byte, wherever they are made: the compiler and the packages have one version each, and
 package-lock.json holds the digests of what npm may install.
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ASSETS = HERE.parent / "assets"
+ASSETS = HERE.parents[1] / "neuralcipher" / "player" / "assets"
 ZIG = "0.13.0"
 FEATURES = "generic+simd128+bulk_memory+sign_ext+nontrapping_fptoint"
 PACKAGES = ("@noble/ciphers", "@noble/hashes", "hash-wasm")
