@@ -44,6 +44,7 @@ async function pictures(film, start) {
   let repair = null;
   const found = [];
   for await (const next of film.frames(start)) {
+    if (!next) continue;
     if (next.head) repair = new Repair(codec, next.head, next.height, next.width, next.rows, next.columns);
     else found.push(new Uint8Array(repair.picture(next).buffer));
   }

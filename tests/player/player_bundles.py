@@ -33,22 +33,26 @@ CPU = torch.device("cpu")
 FRAMES = 9
 
 
-def seal_clip(output: Path, **changes: Any) -> Path:
+def seal_clip(output: Path) -> Path:
     """The demo clip, very small: 9 frames of 70x40, so that neither side is a multiple of 16."""
-    options = {"max_frames": FRAMES, "scale": "70x40", "flow_options": {"steps": 0}, "seed": 1, **changes}
-    neuralcipher.seal(neuralcipher.demo_clip(), output, keys=[KEY], options=SealOptions(**options))
+    options = SealOptions(max_frames=FRAMES, scale="70x40", flow_options={"steps": 0}, seed=1)
+    neuralcipher.seal(neuralcipher.demo_clip(), output, keys=[KEY], options=options)
     return output
 
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What is to be different. twice: the segment comes twice. repairs: with a network that this video changed."""
+    """What is to be different. twice: the segment comes twice. repairs: with a network that this video changed.
+
+    bare: in clear, for KEY alone.
+    """
 
     keys: Sequence[Credential] = (KEY,)
     aead: str = "chacha20-poly1305"
     generator: str | None = None
     repairs: bool = False
     twice: bool = False
+    bare: bool = False
     sound: AudioTrack | None = None
 
 
@@ -58,7 +62,7 @@ def rewritten(source: Path, how: Rewriting) -> bytes:
     with BundleReader.open(source) as reader:
         reader.unlock([KEY])
         (segment,) = stored_segments(reader, stored_video(reader))
-        flow, section, keystream = load_segment(reader, segment, reader.segment_seed(0), CPU)
+        _, section, keystream = load_segment(reader, segment, reader.segment_seed(0), CPU)
         clear = stored.parse(section).masked(keystream)
         if how.repairs:
             head = replace(Head.from_bytes(clear.messages[0], b""), repairs=True, changes=some_changes())
@@ -69,7 +73,10 @@ def rewritten(source: Path, how: Rewriting) -> bytes:
             kind = generators.find(how.generator)
             made = kind.create(clear.latent_shape, seed=bytes(32), z0=z, progress=lambda done: None)
         parameters, name = made.to_bytes(), how.generator or segment.generator_name
-        writer = BundleWriter.create_sealed(file, how.keys, aead=how.aead, argon2=CHEAP)
+        if how.bare:
+            writer = BundleWriter.create_bare(file, KEY)
+        else:
+            writer = BundleWriter.create_sealed(file, how.keys, aead=how.aead, argon2=CHEAP)
         metadata = reader.metadata
         for number in range(2 if how.twice else 1):
             generator = generators.find(name).from_bytes(parameters, clear.latent_shape)

@@ -1,4 +1,4 @@
-"""The player's decoder under Node: integers equal to Python's, pictures within two levels, the same from any frame on."""
+"""The player's decoder under Node: integers equal to Python's, pictures within two levels, alike from any frame on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from player_bundles import KEY, Rewriting, facts, rewritten, seal_clip
+from player_bundles import KEY, Rewriting, facts, rewritten
 from player_parts import ASSETS, DATA, NODE, needs_node
 
 import neuralcipher
@@ -27,11 +27,10 @@ pytestmark = needs_node
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
     folder = tmp_path_factory.mktemp("decoding")
-    source = seal_clip(folder / "source.ncv")
     for name, how in CASES.items():
-        (folder / f"{name}.ncv").write_bytes(rewritten(source, how))
+        (folder / f"{name}.ncv").write_bytes(rewritten(clip, how))
     return folder
 
 

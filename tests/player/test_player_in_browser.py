@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import Tab, browser, needs_chromium
 from PIL import Image
-from player_bundles import CHEAP, FRAMES, KEY, PHRASE, Rewriting, rewritten, seal_clip, tone
+from player_bundles import CHEAP, FRAMES, KEY, PHRASE, Rewriting, rewritten, tone
 
 import neuralcipher
 from neuralcipher.container import BundleReader, BundleWriter
@@ -37,16 +37,15 @@ PROBLEM = "document.getElementById('problem').textContent"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     KEY.write(folder / "k.bin")
     OTHER.write(folder / "other.bin")
     (folder / "short.bin").write_bytes(b"short")
-    source = seal_clip(folder / "source.ncv")
     keys = KEY, Passphrase(PHRASE)
-    (folder / "x.ncv").write_bytes(rewritten(source, Rewriting(keys, repairs=True, twice=True)))
-    (folder / "sound.ncv").write_bytes(rewritten(source, Rewriting(aead="aes-256-gcm", sound=tone())))
-    (folder / "mute.ncv").write_bytes(rewritten(source, Rewriting(sound=tone("ac3"))))
+    (folder / "x.ncv").write_bytes(rewritten(clip, Rewriting(keys, repairs=True, twice=True)))
+    (folder / "sound.ncv").write_bytes(rewritten(clip, Rewriting(aead="aes-256-gcm", sound=tone())))
+    (folder / "mute.ncv").write_bytes(rewritten(clip, Rewriting(sound=tone("ac3"))))
     return folder
 
 
@@ -190,13 +189,13 @@ def test_what_it_cannot_render_is_left_to_the_command(kind: str, tab: Tab, folde
     assert "ncipher open" in told
 
 
-def test_a_bare_bundle_says_that_it_is_one(tab: Tab, folder: Path) -> None:
-    source = seal_clip(folder / "bare.ncv", suite="bare", generator="chacha20")
-    load(tab, folder, source.read_bytes())
+def test_a_bare_bundle_says_that_it_is_one(tab: Tab, folder: Path, clip: Path) -> None:
+    bundle = rewritten(clip, Rewriting(bare=True))
+    load(tab, folder, bundle)
     assert tab.evaluate("!document.getElementById('bare').hidden && document.getElementById('passphrase-row').hidden")
     assert unlock(tab, folder / "k.bin") == ""
     right = picture(tab)
-    load(tab, folder, source.read_bytes())
+    load(tab, folder, bundle)
     assert unlock(tab, folder / "other.bin") == ""
     assert np.abs(picture(tab) - right).max() > 50
 
@@ -222,7 +221,8 @@ def test_sound_is_played_or_said_to_be_missing(tab: Tab, folder: Path) -> None:
     tab.evaluate(
         "(() => { window.starts = 0; const start = AudioBufferSourceNode.prototype.start;"
         "AudioBufferSourceNode.prototype.start = function (...a) {"
-        "window.starts++; window.peak = Math.max(...this.buffer.getChannelData(0)); return start.apply(this, a); }; })()"
+        "window.starts++; window.peak = Math.max(...this.buffer.getChannelData(0));"
+        "return start.apply(this, a); }; })()"
     )
     tab.evaluate("document.getElementById('play').click()")
     tab.wait(f"window.starts >= 3 && {SHOWN} === '{FRAMES - 1}'")

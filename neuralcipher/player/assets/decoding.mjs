@@ -33,20 +33,31 @@ export class Film {
     return film;
   }
 
-  // {index, level, folded} from frame `start` on, each time a segment begins after {head, height, width, rows, columns}.
+  // {index, level, folded} from frame `start` on, each time a segment begins after {head, height, width, rows, columns};
+  // null after work that shows nothing yet.
   async *frames(start) {
     for (const segment of this.segments) {
       if (segment.first + segment.frames <= start) continue;
       const { section, reader, synthesis, head } = await this.load(segment);
       yield { head, height: section.height, width: section.width, rows: reader.height, columns: reader.width };
       for (const frame of shownFrames(reader, synthesis, Math.max(0, start - segment.first))) {
-        yield { ...frame, index: frame.index + segment.first };
+        yield frame && { ...frame, index: frame.index + segment.first };
       }
     }
   }
 
+  // {section, reader, head, synthesis} of a segment; the reader stays for as long as no other segment is asked for.
   async load(segment) {
+    const { codec } = this;
+    if (this.loaded?.segment !== segment) this.loaded = { segment, ...(await this.read(segment)) };
+    codec.release(this.marks[0]);
+    const { reader, head } = this.loaded;
+    return { ...this.loaded, synthesis: new Synthesis(codec, reader.height, reader.width, head.quality) };
+  }
+
+  async read(segment) {
     const { bundle, codec, generatorCodec, video } = this;
+    this.loaded = null;
     codec.release(this.marks[0]);
     generatorCodec.release(this.marks[1]);
     const section = LatentSection.parse(await bundle.readSection(segment.flow));
@@ -62,8 +73,7 @@ export class Film {
     const seed = await bundle.seed(segment.number);
     const keystream = new Keystream(generator, keystreamBytes(seed, section.latentBytes));
     const head = readHead(section, keystream, codec, this.network);
-    const reader = new LatentReader(section, keystream, codec, this.tables, head.quality);
-    return { section, reader, head, synthesis: new Synthesis(codec, reader.height, reader.width, head.quality) };
+    return { section, head, reader: new LatentReader(section, keystream, codec, this.tables, head.quality) };
   }
 }
 
@@ -122,6 +132,7 @@ export class Decoder {
   async show({ frame, room, run }) {
     this.run = run;
     this.room = room;
+    this.wake?.();
     await this.stopped;
     if (run === this.run) this.stopped = this.attempt(() => this.pump(frame, run));
   }
@@ -134,6 +145,11 @@ export class Decoder {
 
   async pump(frame, run) {
     for await (const next of this.film.frames(frame)) {
+      if (!next) {
+        await breathe();
+        if (run !== this.run) return;
+        continue;
+      }
       if (next.head) {
         this.repairer.postMessage({ do: "begin", ...next });
         continue;

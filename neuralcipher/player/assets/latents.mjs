@@ -57,7 +57,7 @@ function addChanges(weights, message, spare, codec) {
 export class LatentReader {
   // tables: of `loadPrior`.
   constructor(section, keystream, codec, tables, quality) {
-    Object.assign(this, { section, keystream, codec, quality });
+    Object.assign(this, { section, keystream, codec, quality, known: [] });
     this.height = Math.ceil(section.height / 16) * 2;
     this.width = Math.ceil(section.width / 16) * 2;
     this.history = new History(this.height, this.width);
@@ -68,8 +68,14 @@ export class LatentReader {
     }
   }
 
-  // The frames of a group, by index: {frame, motion, at: Uint32Array of block * 192 + coefficient, levels}.
+  // The frames of a group, by index: {frame, motion, at: Uint32Array of block * 192 + coefficient, levels}. Groups are
+  // read in order, and remembered: what the model has learned cannot be taken back.
   readGroup(number) {
+    this.known[number] ??= this.readNext(number);
+    return new Map(this.known[number]);
+  }
+
+  readNext(number) {
     const group = this.section.groups[number];
     const { clear, spare } = this.section.unmask(number + 1, this.keystream);
     const bottom = this.codec.bottom;

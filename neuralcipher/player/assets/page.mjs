@@ -181,6 +181,7 @@ class Page {
     if (!playback) return;
     const frame = playback.waiting ? playback.wanted : Math.max(playback.shown, 0);
     const time = `${clockText(video.starts[frame])} of ${clockText(video.end)}`;
+    find("picture").setAttribute("aria-busy", playback.waiting);
     find("play").textContent = playback.playing ? "Pause" : "Play";
     find("seek").value = frame;
     find("seek").setAttribute("aria-valuetext", time);

@@ -61,12 +61,14 @@ export class Synthesis {
   }
 }
 
-// The frames of a segment from `start` on, in order: {index, level, folded}. reader: LatentReader.
+// The frames of a segment from `start` on, in order: {index, level, folded}; null after work that shows nothing.
+// reader: LatentReader.
 export function* shownFrames(reader, synthesis, start) {
   const { groups } = reader.section;
   const firstGroup = Math.max(0, ...groups.map((group, i) => (group.key && group.start <= start ? i : 0)));
   for (let number = 0; number < groups.length; number++) {
     const latents = reader.readGroup(number);
+    if (groups[number].stop <= start) yield null;
     if (number < firstGroup) continue; // its latents are needed, its pictures are not
     yield* shownOfGroup(groups[number], latents, synthesis, start);
   }
