@@ -2,8 +2,8 @@
 
     python benchmarks/player.py bunny:320x180:132
 
-Seals the clip, writes its page, and drives headless Chromium with the client of the tests. "Flat out" lets the page's own
-two workers run without waiting for anything to be shown; "playing" presses Play and counts what was drawn. Prints JSON.
+Seals the clip, writes its page, and drives headless Chromium with the client of the tests. "Flat out" lets the page's
+own two workers run without waiting for anything to be shown; "playing" presses Play and counts what was drawn.
 """
 
 from __future__ import annotations

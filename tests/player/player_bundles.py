@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import neuralcipher
 from neuralcipher import Key, SealOptions
@@ -25,6 +26,7 @@ from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import Argon2Parameters, Credential
 from neuralcipher.pipeline.segments import load_segment, start, stored_segments, stored_video
 from neuralcipher.video.metadata import AudioPacket, AudioTrack
+from neuralcipher.video.reading import probe, read_frames
 
 KEY = Key(bytes(range(32)))
 PHRASE = "five small words are enough"
@@ -34,9 +36,19 @@ FRAMES = 9
 
 
 def seal_clip(output: Path) -> Path:
-    """The demo clip, very small: 9 frames of 70x40, so that neither side is a multiple of 16."""
-    options = SealOptions(max_frames=FRAMES, scale="70x40", flow_options={"steps": 0}, seed=1)
-    neuralcipher.seal(neuralcipher.demo_clip(), output, keys=[KEY], options=options)
+    """A window of 70x40 that moves fast over a picture of the demo clip, and then a cut: 9 frames with long vectors.
+
+    Neither side is a multiple of 16.
+    """
+    source = neuralcipher.demo_clip()
+    (scene,) = read_frames(source, probe(source, scale=(320, 180), max_frames=1))
+    folder = output.with_name("moving")
+    folder.mkdir()
+    for i in range(FRAMES):
+        top, left = (90 - i, 20 + 3 * i) if i < FRAMES - 2 else (130 - i, 240 - 3 * i)
+        Image.fromarray(scene[top : top + 40, left : left + 70]).save(folder / f"{i}.png")
+    options = SealOptions(flow_options={"steps": 0}, seed=1)
+    neuralcipher.seal(folder, output, keys=[KEY], options=options)
     return output
 
 
