@@ -3,7 +3,8 @@
     python benchmarks/player.py bunny:320x180:132
 
 Seals the clip, writes its page, and drives headless Chromium with the client of the tests. "Flat out" lets the page's
-own two workers run without waiting for anything to be shown; "playing" presses Play and counts what was drawn.
+own two workers run without waiting for anything to be shown; "playing" presses Play and counts what was drawn. "cpu"
+is the processor time of a frame under Node, which a busy machine upsets less. --bundle: one whose key is --key.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,8 @@ from browser import CHROMIUM, Tab, browser
 import neuralcipher
 from neuralcipher import Key, SealOptions
 from neuralcipher.player.page import player_page
+
+NODE = shutil.which("node")
 
 FLAT_OUT = """(async () => {
   const [bytes, key] = [%(bundle)s, %(key)s].map(text => Uint8Array.from(atob(text), c => c.charCodeAt(0)));
@@ -86,38 +90,58 @@ def measure(tab: Tab, page: Path, bundle: bytes, key: Key, key_file: Path) -> di
     quoted = {"bundle": bundle, "key": key.reveal()}
     fields = {name: json.dumps(base64.b64encode(value).decode()) for name, value in quoted.items()}
     flat = tab.evaluate(FLAT_OUT % fields)
-    tab.choose("key", key_file)
+    tab.choose("key", key_file.resolve())
     tab.evaluate("document.getElementById('open').click()")
     tab.wait("document.getElementById('picture').dataset.frame === '0'")
     return {"flat_out": flat, "playing": tab.evaluate(PLAYING)}
 
 
+def cpu(bundle: Path, key_file: Path) -> dict[str, Any]:
+    """Processor time a frame, by stage, in milliseconds; empty without Node."""
+    if NODE is None:
+        return {}
+    package = Path(neuralcipher.__file__).parent
+    script = Path(__file__).with_suffix(".mjs")
+    command = [NODE, str(script), str(package / "player" / "assets"), str(package / "data"), str(bundle), str(key_file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def report(name: str, folder: Path, bundle: Path, key_file: Path) -> None:
+    """Measure one bundle and print one line of JSON."""
+    data, key = bundle.read_bytes(), Key.read(key_file)
+    page = folder / "x.html"
+    page.write_text(player_page(data, "x.ncv"), encoding="utf-8")
+    about = {"clip": name, "bundle_bytes": len(data), "cores": os.cpu_count(), "cpu": cpu(bundle, key_file)}
+    if CHROMIUM:
+        version = subprocess.run([CHROMIUM, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        with browser(folder) as tab:
+            about |= {"browser": version, **measure(tab, page, data, key, key_file)}
+    print(json.dumps({**about, "load": round(os.getloadavg()[0], 1)}), flush=True)
+
+
 def main() -> None:
     """Measure the clips on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", nargs="+", help="SOURCE:WxH:FRAMES, see clips.py")
+    parser.add_argument("clips", nargs="*", help="SOURCE:WxH:FRAMES, see clips.py")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--quality", type=int, default=60)
+    parser.add_argument("--bundle", type=Path, help="a bundle that is there already")
+    parser.add_argument("--key", type=Path)
     arguments = parser.parse_args()
-    if not CHROMIUM:
-        raise SystemExit("this needs chromium on PATH")
-    version = subprocess.run([CHROMIUM, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if arguments.bundle:
+        with tempfile.TemporaryDirectory() as name:
+            report(arguments.bundle.name, Path(name), arguments.bundle, arguments.key)
     for text in arguments.clips:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            frames = load_frames(parse_clip(text))
-            write_pngs(frames, folder / "frames")
-            key = Key.generate()
-            key.write(folder / "k.bin")
+            write_pngs(load_frames(parse_clip(text)), folder / "frames")
+            Key.generate().write(folder / "k.bin")
             options = SealOptions(preset=arguments.preset, flow_options={"quality": arguments.quality}, seed=1)
+            key = Key.read(folder / "k.bin")
             neuralcipher.seal(folder / "frames", folder / "x.ncv", keys=[key], options=options)
-            bundle = (folder / "x.ncv").read_bytes()
-            (folder / "x.html").write_text(player_page(bundle, "x.ncv"), encoding="utf-8")
-            with browser(folder) as tab:
-                found = measure(tab, folder / "x.html", bundle, key, folder / "k.bin")
-            load = os.getloadavg()[0]
-            about = {"clip": text, "bundle_bytes": len(bundle), "browser": version, "cores": os.cpu_count()}
-            print(json.dumps({**about, "load": load, **found}))
+            report(text, folder, folder / "x.ncv", folder / "k.bin")
 
 
 if __name__ == "__main__":
