@@ -13,7 +13,22 @@ from typing import Any, TypeVar, cast
 
 import typer
 
-from neuralcipher.cli import attack, compare, cut, demo, extract_audio, info, join, keygen, open, rekey, seal, verify
+from neuralcipher.cli import (
+    attack,
+    compare,
+    cut,
+    demo,
+    extract_audio,
+    info,
+    join,
+    keygen,
+    open,
+    player,
+    rekey,
+    seal,
+    verify,
+    view,
+)
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.cli.credentials import take_passphrase
 from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
@@ -74,6 +89,8 @@ app.command("rekey")(_interruptible(rekey.rekey))
 app.command("attack")(_interruptible(attack.attack))
 app.command("compare")(_interruptible(compare.compare))
 app.command("demo")(_interruptible(demo.demo))
+app.command("player")(_interruptible(player.player))
+app.command("view")(_interruptible(view.view))
 
 
 # Some versions of typer bring their own click, others use the installed one: its UsageError is taken from typer.
