@@ -2,8 +2,9 @@
 
     python benchmarks/startup_and_memory.py [--runs 7]
 
-Whole processes: `ncipher --help` against `python -c "import typer, rich"`, in turn; and the peak memory of opening
-bundles of the carried clip with 15 and 60 frames at 320x180, above that of importing what opening imports.
+Whole processes: `ncipher --help` against `python -c "import typer, rich"`, in turn; the peak memory of opening bundles
+of the carried clip with 15 and 60 frames at 320x180, beside that of importing what opening imports; and the peak memory
+of sealing 64 frames at 320x180, the clip forwards and then backwards, with a budget that leaves time to train.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ import tempfile
 import time
 from pathlib import Path
 
-import neuralcipher
+from clips import write_pngs
 
+import neuralcipher
+from neuralcipher.video.reading import probe, read_frames
+
+SEALED_FRAMES = 64
+SEAL_BUDGET_S = 60
 IMPORTS = "import neuralcipher.pipeline.opening"
+
+
+def frames_there_and_back(folder: Path, count: int) -> None:
+    """Write `count` frames of the carried clip as PNG; behind its end it runs backwards."""
+    clip = neuralcipher.demo_clip()
+    frames = list(read_frames(clip, probe(clip, max_frames=count)))
+    write_pngs([*frames, *frames[-2::-1]][:count], folder)
 
 
 def seconds(command: list[str]) -> float:
@@ -65,6 +78,13 @@ def main() -> None:
             )
             command = [ncipher, "open", bundle, "--key", key, "--force"]
             result[f"open_{frames}_frames_mb"] = round(peak_mb(command))
+        pngs = Path(folder, "frames")
+        frames_there_and_back(pngs, SEALED_FRAMES)
+        bundle = str(Path(folder, "sealed.ncv"))
+        budget = ["--budget", str(SEAL_BUDGET_S)]
+        result[f"seal_{SEALED_FRAMES}_frames_mb"] = round(
+            peak_mb([ncipher, "seal", str(pngs), "-o", bundle, "-k", key, "-q", *budget])
+        )
     print(json.dumps(result, indent=2))
 
 

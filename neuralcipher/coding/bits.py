@@ -44,7 +44,7 @@ def probability_table() -> IntArray:
 
 def probabilities(logits: IntArray) -> IntArray:
     """P(1) in 2**-16 of integer logits; beyond +-2047 they are clipped."""
-    table: IntArray = probability_table()[_place(logits)]
+    table: IntArray = probability_table().take(logits + LOGIT_LIMIT, mode="clip")
     return table
 
 
@@ -148,7 +148,10 @@ class AdaptiveSymbols:
             return
         seen = np.bincount(np.concatenate(self._coded), minlength=self.counts.size)
         self._coded.clear()
-        self.counts += _COUNT_SCALE * seen.reshape(self.counts.shape)
-        total = self.counts.sum(axis=1, keepdims=True)
+        seen *= _COUNT_SCALE
+        self.counts += seen.reshape(self.counts.shape)
+        total = self.counts.sum(axis=1)
         most = _MOST_COUNTS * _COUNT_SCALE
-        self.counts = np.where(total > most, np.maximum(self.counts * most // total, _LEAST), self.counts)
+        full = np.flatnonzero(total > most)
+        if full.size:
+            self.counts[full] = np.maximum(self.counts[full] * most // total[full, None], _LEAST)

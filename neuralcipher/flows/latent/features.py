@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuralcipher.coding.entropy import IntArray
 
 BoolArray = NDArray[np.bool_]
-Features = NDArray[np.float64]
+Features = NDArray[np.floating[Any]]
 Integers = NDArray[np.signedinteger[Any]]
 
 COLOURS, COEFFICIENTS = 3, 64
@@ -26,7 +26,10 @@ LUMA, CHROMA = (0,), (1, 2)
 FLAG_FEATURES = 20
 LEVEL_FEATURES = 20
 SKIP_FEATURES = 14
-_LOG_TABLE = np.array([min(127, ((1 + x) ** 16).bit_length() - 1) for x in range(1 << 10)], dtype=np.float64)
+LARGEST_FEATURE = 127
+_LOG_TABLE = np.array(
+    [min(LARGEST_FEATURE, ((1 + x) ** 16).bit_length() - 1) for x in range(1 << 10)], dtype=np.float32
+)
 _LARGEST = len(_LOG_TABLE) - 1  # magnitudes from here on look alike
 _DIAGONAL = np.add.outer(np.arange(8), np.arange(8)).reshape(-1)
 _ON = 64  # a feature that is true
@@ -77,7 +80,7 @@ _LUMA_TWINS = [
 
 
 def logarithm(x: IntArray) -> Features:
-    """floor(16 * log2(1 + x)), at most 127, of integers >= 0; integers in float64, as the networks take them."""
+    """floor(16 * log2(1 + x)), at most 127, of integers >= 0; integers in float32, as the networks take them."""
     return _LOG_TABLE.take(x, mode="clip")
 
 
@@ -150,7 +153,7 @@ class Neighbourhood:
         self._quality = quality
         odd = np.add.outer(np.arange(height), np.arange(width)) & 1
         self._odd = np.broadcast_to(odd, self.grid).reshape(-1)
-        known = np.empty((7, *self.grid))
+        known = np.empty((7, *self.grid), dtype=np.float32)
         known[0], known[1] = logarithm(self._total), logarithm(self._change)
         known[2], known[3] = _ON * (self._mode == 2), _ON * (self._mode == 3)
         known[4], known[5], known[6] = self._level[:, None, None] * 24, quality, _ON * odd
@@ -170,7 +173,7 @@ class Neighbourhood:
         """(20, n) integers 0..127: the surroundings from which the flag of a band is predicted."""
         at, (taps, starts) = blocks.flat, _flag_taps(band, self._padded[2], self._sums.shape[1])
         sums = logarithm(np.add.reduceat(self._sums.take(taps + at), starts, axis=0))
-        found = np.empty((FLAG_FEATURES, len(at)))
+        found = np.empty((FLAG_FEATURES, len(at)), dtype=np.float32)
         found[:10], found[19] = sums[:10], sums[10]
         found[10:12] = logarithm(self._activity[:, band].reshape(2, -1).take(blocks.place, axis=1))
         found[12:19] = self._known.take(blocks.place, axis=1)
@@ -182,7 +185,7 @@ class Neighbourhood:
         flags: (20, n), the flag features of the same blocks.
         """
         at, taps = blocks.flat, _level_taps(band, self._padded[2], self._magnitudes.shape[1])
-        found = np.empty((LEVEL_FEATURES, BANDS[band].size, len(at)))
+        found = np.empty((LEVEL_FEATURES, BANDS[band].size, len(at)), dtype=np.float32)
         around = self._magnitudes.take(taps + at)
         found[:9] = logarithm(np.add.reduceat(around, _LEVEL_STARTS, axis=0))
         found[9:13] = flags[[2, 6, 0, 1], None]
@@ -211,7 +214,7 @@ class Neighbourhood:
         change, mode = self._change.reshape(squares), self._mode.reshape(squares)
         dc = self._sums[0].reshape(self._padded)[:, 1:-1, 1:-1].reshape(squares)
         low = self._activity[:, :2].sum(axis=(0, 1)).reshape(squares)
-        found = np.empty((SKIP_FEATURES, *coded.shape))
+        found = np.empty((SKIP_FEATURES, *coded.shape), dtype=np.float32)
         found[0] = _ON // 2 * (near[:, 1:-1, :-2] + near[:, 1:-1, 2:])
         found[1] = _ON // 2 * (near[:, :-2, 1:-1] + near[:, 2:, 1:-1])
         found[2], found[3] = logarithm(total.sum(axis=(2, 4))), logarithm(total.max(axis=(2, 4)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.history import FrameLatents, History, read_batch
 from neuralcipher.flows.latent.model import EntropyModel, network_shapes
 from neuralcipher.flows.latent.network import REPAIRED_LEVELS, shipped_weights
-from neuralcipher.flows.latent.structure import Group, groups
+from neuralcipher.flows.latent.structure import CodedFrame, Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis
 from neuralcipher.flows.latent.warp import BLOCK, SQUARE
 from neuralcipher.generators.base import Keystream, Shape
@@ -76,24 +76,14 @@ class LatentFlow:
         shown = _Shown(head, parsed, device)
         plan = [group for group in groups(parsed.plan) if group.start < stop]
         first = max((group.start for group in plan if group.is_key and group.start <= start), default=0)
-        synthesis = Synthesis(head.quality, device)
-        for group, latents in one_ahead(_decode(parsed, plan, keystream, head.quality)):
-            if group.start < first:  # its latents are needed, its pictures are not
-                continue
-            wanted = range(max(start, group.start), min(stop, group.stop))
-            pictures: dict[int, Tensor] = {}
-            needed = group.references() | group.keep
-            while latents:  # each is dropped as soon as it is used
-                frame = latents.pop(0)
-                index = frame.frame.index
-                decoded, residual = synthesis.finish(frame, synthesis.predict(frame.frame, frame.motion))
-                if index in wanted:
-                    pictures[index] = shown.picture(decoded, residual, frame.frame.level)
-                if index not in needed:
-                    synthesis.drop(index)
-            synthesis.forget(group.keep)
-            for index in wanted:
-                yield pictures.pop(index)
+        read = one_ahead(_decode(parsed, plan, keystream, head.quality))
+        made: dict[int, Tensor] = {}
+        for frame, decoded, residual in one_ahead(_synthesise(read, first, Synthesis(head.quality, device))):
+            if start <= frame.index < stop:
+                made[frame.index] = shown.picture(decoded, residual, frame.level)
+            while start in made:
+                yield made.pop(start)
+                start += 1
 
     @classmethod
     def remask(cls, section: bytes, old: Keystream, new: Keystream) -> bytes:
@@ -117,6 +107,23 @@ def _decode(
         yield group, found
 
 
+def _synthesise(
+    read: Iterable[tuple[Group, list[FrameLatents]]], first: int, synthesis: Synthesis
+) -> Iterator[tuple[CodedFrame, Tensor, Tensor]]:
+    """Frames from `first` on in coding order, each decoded and its residual, (H, W, 4)."""
+    for group, latents in read:
+        if group.start < first:  # its latents are needed, its pictures are not
+            continue
+        needed = group.references() | group.keep
+        while latents:  # each is dropped as soon as it is used
+            stored = latents.pop(0)
+            decoded, residual = synthesis.finish(stored, synthesis.predict(stored.frame, stored.motion))
+            if stored.frame.index not in needed:
+                synthesis.drop(stored.frame.index)
+            yield stored.frame, decoded, residual
+        synthesis.forget(group.keep)
+
+
 class _Shown:
     """From decoded frames to pictures."""
 
@@ -133,4 +140,4 @@ class _Shown:
             levels = torch.tensor([level], device=shown.device)
             with torch.no_grad():
                 shown = self._network(shown, residual[None], levels, torch.full_like(levels, self._quality))
-        return self._colour.pictures(shown[:, :height, :width])[0].cpu()
+        return self._colour.pictures(shown[:, :height])[0, :, :, :width].cpu()

@@ -1,15 +1,15 @@
 """The learned entropy model: small networks in exact integers, trained beforehand and shipped with the package.
 
-Each turns the features of a place (0..127) into logits in 1/256. Weights are int16; sums stay far below 2**53, so
-float64 carries them exactly whatever the order of addition. Motion and mean colours have counts instead, which follow
-the video while it is coded.
+Each turns the features of a place (0..127) into logits in 1/256. Weights are int16; sums stay far below 2**53, most
+below 2**24, so that floating point carries them exactly whatever the order of addition. Motion and mean colours have
+counts instead, which follow the video while it is coded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 import numpy as np
@@ -17,12 +17,21 @@ from numpy.typing import NDArray
 
 from neuralcipher.coding.bits import LOGIT_SCALE, AdaptiveSymbols
 from neuralcipher.coding.entropy import IntArray
-from neuralcipher.flows.latent.features import BANDS, FLAG_FEATURES, LEVEL_FEATURES, SKIP_FEATURES
+from neuralcipher.flows.latent.features import (
+    BANDS,
+    FLAG_FEATURES,
+    LARGEST_FEATURE,
+    LEVEL_FEATURES,
+    SKIP_FEATURES,
+    Features,
+)
 from neuralcipher.flows.latent.fields import SIZES, SPREADS
 
 FloatArray = NDArray[np.float64]
 
 SKIP_HIDDEN, FLAG_HIDDEN, LEVEL_HIDDEN = 12, 16, 24
+_HIDDEN_LIMIT = 32767
+_FLOAT32_INTEGERS = 1 << 24  # below, float32 holds every integer
 LEVEL_LOGITS = 3  # not zero, above one, and one more
 # (contexts, alphabet) of the counts: integer fields, see `fields`; modes of squares, of the other blocks of a split
 # square, and splits, see `motion`.
@@ -30,7 +39,7 @@ TABLES = ((7 * 2 * SPREADS, SIZES), (100, 4), (8, 4), (30, 2))
 SCALES = (512.0, LOGIT_SCALE, 256.0, LOGIT_SCALE)  # of a network's arrays in their order
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IntegerNetwork:
     """Two layers: relu(x @ first + first_bias) @ second + second_bias, in exact integers.
 
@@ -43,20 +52,39 @@ class IntegerNetwork:
     second: FloatArray
     second_bias: FloatArray
 
-    def logits(self, features: FloatArray) -> IntArray:
-        """(outputs, rows, n) integers in 1/256 from features (features, rows, n), integers 0..127 in float64."""
+    def logits(self, features: Features) -> IntArray:
+        """(outputs, rows, n) integers in 1/256 from features (features, rows, n), integers 0..127."""
+        first, first_bias, second, second_bias, limit = self._scaled
         inputs, rows, count = features.shape
-        hidden = (self.first.T @ features.reshape(inputs, rows * count)).reshape(self.first.shape[1], rows, count)
-        hidden += self.first_bias.transpose(2, 0, 1) * 64
-        np.minimum(np.maximum(hidden, 0, out=hidden), 32767 * 64, out=hidden)
-        hidden *= 1 / 64  # exact, as a power of two
+        hidden = (first @ features.reshape(inputs, rows * count)).reshape(len(first), rows, count)
+        hidden += first_bias
+        np.maximum(hidden, 0, out=hidden)
+        if limit is not None:
+            np.minimum(hidden, limit, out=hidden)
         np.floor(hidden, out=hidden)
-        outputs = self.second.T @ hidden.reshape(len(hidden), rows * count)
-        outputs = outputs.reshape(self.second.shape[1], rows, count)
-        outputs += self.second_bias.transpose(2, 0, 1) * 256
-        outputs *= 1 / 256
+        outputs = (second @ hidden.reshape(len(hidden), rows * count)).reshape(len(second), rows, count)
+        outputs += second_bias
         logits: IntArray = np.floor(outputs, out=outputs).astype(np.int64)
         return logits
+
+    @cached_property
+    def _scaled(self) -> tuple[Features, Features, Features, Features, int | None]:
+        """The arrays, transposed, with the powers of two that sums are divided by; what hidden units are limited to.
+
+        Sums are integers divided by a power of two, so float32 carries them exactly where none can exceed 2**24, and
+        float64 all others. Nothing is limited to what nothing can exceed.
+        """
+        first, second = self.first.T, self.second.T
+        biases = self.first_bias.transpose(2, 0, 1), self.second_bias.transpose(2, 0, 1)
+        most_bias, least_bias = biases[0].max(axis=(1, 2)), biases[0].min(axis=(1, 2))
+        above = LARGEST_FEATURE * np.maximum(first, 0).sum(axis=1) + 64 * np.maximum(most_bias, 0)
+        below = LARGEST_FEATURE * np.minimum(first, 0).sum(axis=1) + 64 * np.minimum(least_bias, 0)
+        largest = np.minimum(above // 64, _HIDDEN_LIMIT)
+        sums = np.abs(second) @ largest + 256 * np.abs(biases[1]).max(axis=(1, 2))
+        exact = max(above.max(), -below.min(), sums.max()) < _FLOAT32_INTEGERS
+        arrays = first / 64, biases[0], second / 256, biases[1]
+        one, two, three, four = (part.astype(np.float32 if exact else np.float64) for part in arrays)
+        return one, two, three, four, None if above.max() < 64 * _HIDDEN_LIMIT else _HIDDEN_LIMIT
 
 
 def network_shapes() -> Iterator[tuple[tuple[int, ...], float]]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuralcipher.coding.bits import BitChannel
 from neuralcipher.coding.entropy import IntArray
@@ -17,6 +19,7 @@ from neuralcipher.flows.latent.fields import FIELD_LIMIT, SPREADS, between, code
 from neuralcipher.flows.latent.model import EntropyModel
 from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, CodedFrame
 
+_Kind = TypeVar("_Kind", bound=np.generic)
 FIRST, SECOND, BOTH, NEITHER = 0, 1, 2, 3
 _USES = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
 _CHANGES = np.array([1, 4, 10, 24, 60])
@@ -108,7 +111,7 @@ class MotionCoder:
             predicted, spread = guess, np.full(guess.shape, 99)
         else:
             modes = squares.mode[:, near]
-            beside, expected_ = (np.stack([v[..., n] for n in near]) for v in (squares.vectors, squares.guess))
+            beside, expected_ = (np.moveaxis(v.take(near, axis=3), 3, 0) for v in (squares.vectors, squares.guess))
             predicted, spread = steadier(beside, expected_, guess, between)
         mode = self._model.modes.code(
             self._channel,
@@ -126,9 +129,9 @@ class MotionCoder:
             middle = _within(middle, _FARTHEST)
             kind = contexts(0 if squares.anchors else 1, fine, spread[:, reference])
             kind = kind + 4 * SPREADS * np.arange(2)[reference, None]
-            used = np.broadcast_to(uses[:, reference, None] == 1, middle.shape)
+            used = _filled(uses[:, reference, None] == 1, middle.shape)
             values = None if given is None else (given[1][:, reference][..., at] - middle)[used]
-            where = np.broadcast_to(kind[:, :, None], middle.shape)[used]
+            where = _filled(kind[:, :, None], middle.shape)[used]
             middle[used] += code_integers(self._channel, self._model.fields, where, values)
             squares.vectors[:, reference, :, at] = _within(middle, FIELD_LIMIT)
         self._model.fields.learn()
@@ -179,11 +182,11 @@ class MotionCoder:
         wanted = None if given is None else given[0][frame, y, x].reshape(-1)
         where = (MODES * int(anchors) + first).reshape(-1)
         mode[frame, y, x] = self._model.quarters.code(self._channel, where, wanted).reshape(y.shape)
-        used = np.broadcast_to(_USES[mode[frame, y, x]][..., None] == 1, middle.shape)
+        used = _filled(_USES[mode[frame, y, x]][..., None] == 1, middle.shape)
         kind = contexts(4, False, spread.sum(axis=3)) + SPREADS * np.arange(2)
         middle = _within(middle, _FARTHEST)
         values = None if given is None else (given[1][frame, :, :, y, x] - middle)[used]
-        where = np.broadcast_to(kind[..., None], middle.shape)[used]
+        where = _filled(kind[..., None], middle.shape)[used]
         middle[used] += code_integers(self._channel, self._model.fields, where, values)
         vectors[frame, :, :, y, x] = _within(middle, FIELD_LIMIT)
 
@@ -212,6 +215,13 @@ def _mode_contexts(anchors: bool, near: IntArray) -> IntArray:
     balance = _within((near == SECOND).sum(axis=1) - (near == FIRST).sum(axis=1), 2) + 2
     row: IntArray = ((5 * int(anchors) + both) * 2 + neither) * 5 + balance
     return row
+
+
+def _filled(values: NDArray[_Kind], shape: tuple[int, ...]) -> NDArray[_Kind]:
+    """Values broadcast to a shape; sooner than by np.broadcast_to where arrays are small."""
+    found = np.empty(shape, dtype=values.dtype)
+    found[...] = values
+    return found
 
 
 def _within(values: IntArray, limit: int) -> IntArray:

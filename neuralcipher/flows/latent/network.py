@@ -44,21 +44,32 @@ class RepairNetwork(nn.Module):
 
     def forward(self, frame: Tensor, residual: Tensor, level: Tensor, quality: Tensor) -> Tensor:
         """Repair frames; frame and residual (B, H, W, 4) float32, level and quality (B,) int64."""
-        count, height, width, _ = frame.shape
-        folded = torch.stack([_squares(frame), _squares(residual)], dim=3).flatten(3)
         bias = self.level[level] + quality[:, None] / _QUALITY_SCALE * self.quality
-        x = self.first(folded.permute(0, 3, 1, 2)) + bias[:, :, None, None]  # channels_last
+        seen = _beside(frame, residual).permute(0, 3, 1, 2)  # channels_last
+        alone = len(bias) == 1
+        x = F.conv2d(seen, self._unfolded(), bias[0] if alone else None, stride=FOLD, padding=FOLD)
+        x = x if alone else x + bias[:, :, None, None]
         x = self.middle(F.leaky_relu(x, _SLOPE, inplace=True))
         x = self.last(F.leaky_relu(x, _SLOPE, inplace=True)).permute(0, 2, 3, 1)
-        x = x.reshape(count, height // FOLD, width // FOLD, FOLD, FOLD * CHANNELS).transpose(2, 3)
-        correction: Tensor = x.reshape(frame.shape)
-        return frame + correction.to(frame.dtype)
+        correction = x.reshape(*x.shape[:3], FOLD, FOLD * CHANNELS).transpose(2, 3)
+        repaired: Tensor = frame.reshape(correction.shape) + correction.to(frame.dtype)
+        return repaired.reshape(frame.shape)
+
+    def _unfolded(self) -> Tensor:
+        """The first convolution as one of 6x6 pixels in steps of two, so that nothing needs to be folded for it."""
+        weight = self.first.weight.reshape(HIDDEN, 2, FOLD, FOLD, CHANNELS, 3, 3)
+        weight = weight.permute(0, 5, 2, 6, 3, 1, 4).reshape(HIDDEN, 3 * FOLD, 3 * FOLD, 2 * CHANNELS)
+        return weight.permute(0, 3, 1, 2)
 
 
-def _squares(frames: Tensor) -> Tensor:
-    """Frames (B, H, W, 4) as squares of 2x2 pixels, (B, H/2, W/2, 2, 8)."""
-    count, height, width, channels = frames.shape
-    return frames.reshape(count, height // FOLD, FOLD, width // FOLD, FOLD * channels).transpose(2, 3)
+def _beside(frame: Tensor, residual: Tensor) -> Tensor:
+    """(B, H, W, 8): both in the channels of each pixel; contiguous frames of float32 are copied four values at once."""
+    if frame.dtype != torch.float32 or not (frame.is_contiguous() and residual.is_contiguous()):
+        return torch.cat([frame, residual], dim=3)
+    pixels = torch.empty(*frame.shape[:3], 2, dtype=torch.complex128, device=frame.device)
+    for number, part in enumerate((frame, residual)):
+        pixels[..., number] = part.view(torch.complex128)[..., 0]
+    return pixels.view(torch.float32)
 
 
 def repair_network(weights: Sequence[Tensor], device: torch.device) -> RepairNetwork:

@@ -17,7 +17,7 @@ _STEPS_PER_OCTAVE = 16
 _STEP_AT_ZERO = 2.0
 # Frames that others depend on get a finer step; in sixths of an octave.
 _LEVEL_OFFSETS = (-1, 0, 1, 2, 3, 3)
-_WEIGHTS = torch.tensor([[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 0.0]])
+_HALVES = torch.tensor([[2, 0, 1, 0], [0, 2, 1, 0]])  # (references, modes)
 
 
 def step_size(quality: int, level: int) -> float:
@@ -41,18 +41,16 @@ class Synthesis:
 
     def predict(self, frame: CodedFrame, motion: Motion) -> Tensor:
         """The prediction of a frame, (H, W, 4)."""
-        height, width = motion.mode.shape
-        parts = []
-        if frame.first >= 0:
-            mode = torch.from_numpy(motion.mode).to(self._device)
-            vectors = torch.from_numpy(motion.vectors).to(self._device)
-            for number, index in enumerate((frame.first, frame.second)):
-                weight = _WEIGHTS.to(self._device)[number][mode]
-                if weight.any():
-                    parts.append(predict(self.reference(index), vectors[number], weight))
-        if not parts:
+        mode = torch.from_numpy(motion.mode).to(self._device)
+        vectors = torch.from_numpy(motion.vectors).to(self._device)
+        halves = _HALVES.to(self._device)[:, mode]
+        used = [] if frame.first < 0 else [i for i in (0, 1) if halves[i].any()]
+        if not used:
+            height, width = motion.mode.shape
             return torch.zeros(8 * height, 8 * width, CHANNELS, device=self._device)
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        references = [self.reference((frame.first, frame.second)[i]) for i in used]
+        part = slice(used[0], used[-1] + 1)
+        return predict(references, vectors[part], halves[part])
 
     def finish(self, stored: FrameLatents, prediction: Tensor) -> tuple[Tensor, Tensor]:
         """Add the residual and keep the result; returns the frame and the residual, (H, W, 4) each."""

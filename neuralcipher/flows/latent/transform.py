@@ -69,13 +69,19 @@ class Colour:
         return (self._rotation(pictures.device).T @ planes).reshape(pictures.shape)
 
     def pictures(self, frames: Tensor) -> Tensor:
-        """The inverse of `apply`: frames (N, H, W, 4) on these axes as uint8 pictures (N, 3, H, W)."""
+        """The inverse of `apply`: frames (N, H, W, 4) on these axes as uint8 pictures (N, 3, H, W), colours innermost.
+
+        Four pixels of a row are turned at once: the product of larger matrices is several times faster.
+        """
         count, height, width, _ = frames.shape
-        turn = 255 * F.pad(self._rotation(frames.device), (0, 1))
-        shift = 255 * self.mean.to(frames.device).reshape(3, 1) + 0.5  # what follows rounds down
-        planes = torch.addmm(shift, turn, frames.reshape(-1, CHANNELS).T)
-        planes = planes.nan_to_num_(0, 255, 0).clamp_(0, 255).to(torch.uint8)
-        return planes.reshape(3, count, height, width).transpose(0, 1)
+        together = math.gcd(4, width)
+        turn = 255 * F.pad(self._rotation(frames.device), (0, 1)).T.contiguous()
+        shift = 255 * self.mean.to(frames.device).reshape(3) + 0.5  # what follows rounds down
+        turn = torch.kron(torch.eye(together, device=frames.device), turn)
+        colours = torch.addmm(shift.repeat(together), frames.reshape(-1, together * CHANNELS), turn)
+        colours = colours.nan_to_num_(0, 255, 0).clamp_(0, 255)
+        # by way of int16, which is several times faster
+        return colours.to(torch.int16).to(torch.uint8).reshape(count, height, width, 3).permute(0, 3, 1, 2)
 
     def _rotation(self, device: torch.device) -> Tensor:
         return torch.tensor(self.values[:9], dtype=torch.float32, device=device).reshape(3, 3) / COLOUR_SCALE
