@@ -10,7 +10,7 @@ import time
 
 import jsonschema
 import pytest
-from command import FAST, NCIPHER, fails, run
+from command import FAST, NCIPHER, fails, forked
 
 import neuralcipher
 
@@ -26,16 +26,16 @@ def report_of(text: str) -> dict:
 
 
 def test_the_catalogue_is_listed(work):
-    listed = json.loads(run("attack", "--list", "--json", "-", cwd=work).stdout)["attacks"]
+    listed = json.loads(forked("attack", "--list", "--json", "-", cwd=work).stdout)["attacks"]
     assert [attack["number"] for attack in listed] == list(range(1, 26))
     assert all(attack[field] for attack in listed for field in ("statistic", "null", "rule", "positive", "failure"))
-    text = run("attack", "--list", cwd=work).stdout
+    text = forked("attack", "--list", cwd=work).stdout
     assert " 1 key-ladder" in text
     assert "25 timing" in text
 
 
 def test_a_weak_generator_is_broken_and_a_strong_one_is_not(work):
-    weak = run(
+    weak = forked(
         "attack", "--generator", "weak-identity", *SMALL, "--only", "avalanche", "--only", "collisions",
         "--json", "r.json", "--html", "r.html", cwd=work, code=1,
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_a_weak_generator_is_broken_and_a_strong_one_is_not(work):
     assert report["verdict"] == "BROKEN"
     assert [row["name"] for row in report["attacks"]] == ["avalanche", "collisions"]
     assert "<html" in (work / "r.html").read_text()
-    strong = run("attack", "--generator", "chacha20", *SMALL, "--only", "avalanche", "--json", "-", cwd=work)
+    strong = forked("attack", "--generator", "chacha20", *SMALL, "--only", "avalanche", "--json", "-", cwd=work)
     report = report_of(strong.stdout)
     assert report["attacks"][0]["verdict"] == "NOT BROKEN AT BUDGET"
     assert all(report["attacks"][0]["controls"][name] for name in ("positive", "negative"))
@@ -55,7 +55,7 @@ def test_the_seed_decides(work):
     def values(seed: str, jobs: str) -> list:
         only = ("--only", "avalanche", "--only", "weak-keys")
         arguments = ("--generator", "feistel", "--shape", "3x16x16", *only, "--seed", seed, "--jobs", jobs)
-        done = run("attack", *arguments, "--json", "-", cwd=work)
+        done = forked("attack", *arguments, "--json", "-", cwd=work)
         return [(row["name"], row["value"], row["p_value"]) for row in json.loads(done.stdout)["attacks"]]
 
     first = values("1", "1")
@@ -64,22 +64,22 @@ def test_the_seed_decides(work):
 
 
 def test_a_bundle_and_what_lies_behind_its_outer_layer(work):
-    outside = run("attack", "video.ncv", "-k", "k.bin", "--only", "avalanche", "--only", "container", cwd=work)
+    outside = forked("attack", "video.ncv", "-k", "k.bin", "--only", "avalanche", "--only", "container", cwd=work)
     assert "24 container" in outside.stdout
     assert "1 had nothing to attack" in outside.stdout
     assert "--assume-opened looks behind it" in outside.stderr
     alone = ("--only", "avalanche", "--jobs", "1")
-    inside = run("attack", "video.ncv", "-k", "k.bin", *alone, "--assume-opened", cwd=work)
+    inside = forked("attack", "video.ncv", "-k", "k.bin", *alone, "--assume-opened", cwd=work)
     assert "verdict: NOT BROKEN AT BUDGET (1 attacks run" in inside.stdout
-    report = run("attack", "video.ncv", "-k", "k.bin", *alone, "--json", "-", cwd=work, code=3).stdout
+    report = forked("attack", "video.ncv", "-k", "k.bin", *alone, "--json", "-", cwd=work, code=3).stdout
     assert (work / "k.bin").read_bytes().hex() not in report
 
 
 def test_a_passphrase_will_do(work):
     (work / "phrase").write_text("words\n")
-    run("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
+    forked("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
     attack = ("attack", "p.ncv", "--passphrase-file", "phrase", "--only", "cycles")
-    done = run(*attack, "--assume-opened", "--jobs", "1", cwd=work)
+    done = forked(*attack, "--assume-opened", "--jobs", "1", cwd=work)
     assert "8 cycles" in done.stdout
 
 
@@ -88,9 +88,9 @@ def test_no_copy_of_the_bundle_is_left(work, jobs, folder):
     """Attacks on a file of passphrases work on copies that a key file opens too; sockets have no room in long paths."""
     (work / "phrase").write_text("words\n")
     (work / folder).mkdir()
-    run("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
+    forked("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
     arguments = ("attack", "p.ncv", "--passphrase-file", "phrase", "--only", "timing", "--jobs", jobs)
-    done = run(*arguments, cwd=work, env={"TMPDIR": str(work / folder)}, code=None)
+    done = forked(*arguments, cwd=work, env={"TMPDIR": str(work / folder)}, code=None)
     assert "25 timing" in done.stdout
     assert not [path.name for path in (work / folder).iterdir() if not path.name.startswith("pymp-")]
 
@@ -132,7 +132,9 @@ def test_a_damaged_bundle(work):
 
 
 def test_a_budget_too_small_for_a_decision(work):
-    done = run("attack", "--generator", "chacha20", "--only", "battery", "--budget", "0.001", *SMALL, cwd=work, code=3)
+    done = forked(
+        "attack", "--generator", "chacha20", "--only", "battery", "--budget", "0.001", *SMALL, cwd=work, code=3
+    )
     assert "INCONCLUSIVE" in done.stdout
 
 
@@ -158,7 +160,7 @@ def test_stopping_keeps_what_was_finished_and_resuming_goes_on(work):
     assert 1 <= len(finished) < 3
     (journal,) = folder.glob("*.jsonl")
     kept = journal.read_text().splitlines()[: len(finished)]
-    run(*command, "--json", "whole.json", cwd=work)
+    forked(*command, "--json", "whole.json", cwd=work)
     assert journal.read_text().splitlines()[: len(finished)] == kept
     whole = report_of((work / "whole.json").read_text())
     assert len(whole["attacks"]) == 3

@@ -13,7 +13,7 @@ import time
 import av
 import numpy as np
 import pytest
-from command import FAST, NCIPHER, SMALL, contents, fails, run
+from command import FAST, NCIPHER, SMALL, contents, fails, forked
 from PIL import Image
 
 PHRASE = "a long and private sentence"
@@ -43,7 +43,7 @@ def test_audio_only_and_a_cut_video_under_strict(work):
     (work / "cut.mkv").write_bytes(data[: len(data) // 2])
     fast = ["--scale", "32x-1", "--budget", "0.1", "--generator", "chacha20"]
     fails(work, 4, "cut.mkv", "seal", "cut.mkv", "-k", "k.bin", "--strict", *fast)
-    done = run("seal", "cut.mkv", "-k", "k.bin", *fast, cwd=work)
+    done = forked("seal", "cut.mkv", "-k", "k.bin", *fast, cwd=work)
     assert "cut.mkv" in done.stderr
     assert (work / "cut.ncv").exists()
 
@@ -52,12 +52,12 @@ def test_a_folder_of_one_frame_seals(work):
     (work / "frames").mkdir()
     Image.fromarray(np.full((24, 32, 3), 90, np.uint8)).save(work / "frames/1.png")
     report = json.loads(
-        run("seal", "frames", "-k", "k.bin", "--budget", "0.1", "--json", "--generator", "chacha20", cwd=work).stdout
+        forked("seal", "frames", "-k", "k.bin", "--budget", "0.1", "--json", "--generator", "chacha20", cwd=work).stdout
     )
     assert (report["frames"], report["bundle"]) == (1, "frames.ncv")
-    run("open", "frames.ncv", "-k", "k.bin", "-o", "o.mp4", cwd=work)
+    forked("open", "frames.ncv", "-k", "k.bin", "-o", "o.mp4", cwd=work)
     (work / "frames.ncv").unlink()
-    run("seal", ".", "-k", "../k.bin", "--budget", "0.1", "--generator", "chacha20", cwd=work / "frames")
+    forked("seal", ".", "-k", "../k.bin", "--budget", "0.1", "--generator", "chacha20", cwd=work / "frames")
     assert (work / "frames.ncv").exists()
 
 
@@ -66,24 +66,24 @@ def test_passphrases(work):
     (work / "wrong").write_text("another sentence")
     (work / "none").touch()
     add = ["rekey", "video.ncv", "-k", "k.bin", "--json", "--add-passphrase-file"]
-    assert json.loads(run(*add, "phrase", cwd=work).stdout)["slots"] == ["key", "passphrase"]
+    assert json.loads(forked(*add, "phrase", cwd=work).stdout)["slots"] == ["key", "passphrase"]
     fails(work, 5, "passphrase", "verify", "video.ncv", "--passphrase-file", "wrong")
     fails(work, 2, "empty", "verify", "video.ncv", "--passphrase-file", "none")
     fails(work, 2, "empty", "verify", "video.ncv", env={"NCIPHER_PASSPHRASE": ""})
     fails(work, 2, "terminal", "open", "video.ncv", "--passphrase", "-o", "n.mp4")
-    run("verify", "video.ncv", "--passphrase-file", "phrase", cwd=work)
+    forked("verify", "video.ncv", "--passphrase-file", "phrase", cwd=work)
 
 
 def test_a_slot_that_is_not_there_is_not_removed(work):
     fails(work, 2, "slot", "rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "5", "--add-key", "other.bin")
     fails(work, 2, "slot", "rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "0")
-    run("rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "0", "--add-key", "other.bin", cwd=work)
+    forked("rekey", "video.ncv", "-k", "k.bin", "--remove-slot", "0", "--add-key", "other.bin", cwd=work)
     fails(work, 5, "no key slot", "verify", "video.ncv", "-k", "k.bin")
 
 
 def test_a_world_readable_key_is_warned_about(work):
     (work / "k.bin").chmod(0o644)
-    assert "chmod 600" in run("verify", "video.ncv", "-k", "k.bin", cwd=work).stderr
+    assert "chmod 600" in forked("verify", "video.ncv", "-k", "k.bin", cwd=work).stderr
 
 
 def test_no_key_says_what_to_pass(work):
@@ -115,7 +115,7 @@ def test_wrong_arguments_are_one_sentence(work, sentence, arguments):
 
 
 def test_a_wrong_argument_with_json_is_an_object(work):
-    error = json.loads(run("seal", "--nonsense", "--json", cwd=work, code=2).stdout)
+    error = json.loads(forked("seal", "--nonsense", "--json", cwd=work, code=2).stdout)
     assert set(error) == {"error", "hint", "exit_code"}
     assert error["exit_code"] == 2
 
@@ -154,22 +154,22 @@ def test_verify_names_the_damage(work):
     data = bytearray((work / "video.ncv").read_bytes())
     data[-3000] ^= 1
     (work / "video.ncv").write_bytes(data)
-    report = json.loads(run("verify", "video.ncv", "-k", "k.bin", "--json", cwd=work, code=4).stdout)
+    report = json.loads(forked("verify", "video.ncv", "-k", "k.bin", "--json", cwd=work, code=4).stdout)
     assert report["whole"] is False
     assert "chunk" in report["problems"][0]["message"]
 
 
 def test_force_overwrites(work):
     shutil.copy(work / "k.bin", work / "old.bin")
-    run("keygen", "k.bin", "--force", cwd=work)
+    forked("keygen", "k.bin", "--force", cwd=work)
     assert (work / "k.bin").read_bytes() != (work / "old.bin").read_bytes()
     assert (work / "k.bin").stat().st_mode & 0o777 == 0o600
-    run("open", "video.ncv", "-k", "old.bin", "--force", "-o", "video.mp4", cwd=work)
+    forked("open", "video.ncv", "-k", "old.bin", "--force", "-o", "video.mp4", cwd=work)
 
 
 def test_every_command_shows_an_example(tmp_path):
     for command in ("keygen", "seal", "open", "cut", "join", "extract-audio", "info", "verify", "rekey", "demo"):
-        assert f"ncipher {command}" in run(command, "--help", cwd=tmp_path).stdout.partition("Example:")[2]
+        assert f"ncipher {command}" in forked(command, "--help", cwd=tmp_path).stdout.partition("Example:")[2]
 
 
 def one_frame_video(target, packets: bool) -> None:
@@ -186,9 +186,9 @@ def one_frame_video(target, packets: bool) -> None:
 
 def test_one_frame_and_no_frame(work):
     one_frame_video(work / "one.mp4", packets=True)
-    report = json.loads(run("seal", "one.mp4", "-k", "k.bin", "--json", *FAST, cwd=work).stdout)
+    report = json.loads(forked("seal", "one.mp4", "-k", "k.bin", "--json", *FAST, cwd=work).stdout)
     assert report["frames"] == 1
-    run("open", "one.ncv", "-k", "k.bin", "-o", "again.mp4", cwd=work)
+    forked("open", "one.ncv", "-k", "k.bin", "-o", "again.mp4", cwd=work)
     one_frame_video(work / "none.mp4", packets=False)
     fails(work, 4, "none.mp4", "seal", "none.mp4", "-k", "k.bin", *FAST)
 
@@ -200,7 +200,7 @@ def test_limits_of_slots_and_of_argon2(work):
     added = [word for number in range(32) for word in ("--add-key", f"{number}.key")]
     fails(work, 4, "33", "rekey", "video.ncv", "-k", "k.bin", *added)
     (work / "phrase").write_text(PHRASE)
-    run("rekey", "video.ncv", "-k", "k.bin", "--add-passphrase-file", "phrase", cwd=work)
+    forked("rekey", "video.ncv", "-k", "k.bin", "--add-passphrase-file", "phrase", cwd=work)
     data = (work / "video.ncv").read_bytes()
     assert data.count(b"\xa1t\x03") == 1  # "t": 3 passes, becomes 17 passes
     (work / "video.ncv").write_bytes(data.replace(b"\xa1t\x03", b"\xa1t\x11"))
