@@ -4,7 +4,8 @@
 
 A video is made of pieces of real clips, one after the other with cuts between (`--piece` frames each, another place of
 the clip each time). Every measurement is a process of its own; memory is that of all its processes together, pages
-that they share counted once (PSS). Sealing does no training (`steps=0`), so that the work is the same each time.
+that they share counted once (PSS). The number of training steps is fixed (`--steps`), so that the work is the same
+each time.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=15_000, help="frames of the long video, 0 for none")
     parser.add_argument("--lengths", type=int, default=512, help="frames to try lengths of segments on, 0 for none")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement; the fastest counts")
+    parser.add_argument("--flow", default="latent")
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--no-ray", action="store_true")
     parser.add_argument("--no-segments", action="store_true", help="leave out the first table")
     options = parser.parse_args()
@@ -52,7 +55,8 @@ def main() -> None:
     clips = [load_frames(replace(parse_clip(text), size=(width, height), frames=0)) for text in options.clips]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        results: dict[str, Any] = {"size": options.size, "segment_frames": options.segment_frames}
+        names = ("size", "segment_frames", "flow", "steps")
+        results: dict[str, Any] = {name: getattr(options, name) for name in names}
         if not options.no_segments:
             results["segments"] = list(by_segments(folder, clips, options))
         if options.lengths:
@@ -77,7 +81,9 @@ def by_segments(folder: Path, clips: list[list[Picture]], options: argparse.Name
             if address:
                 ways["ray"] = ["--ray", address]
             for name, way in ways.items():
-                runs = [seal(video, folder / "v.ncv", options.segment_frames, way) for _ in range(options.runs)]
+                runs = [
+                    seal(video, folder / "v.ncv", options, options.segment_frames, way) for _ in range(options.runs)
+                ]
                 best = min(runs, key=lambda run: float(run["seconds"]))
                 row |= {f"{name}_s": best["seconds"], f"{name}_mb": best["peak_mb"], "bytes": best["size_bytes"]}
             print(row, file=sys.stderr, flush=True)
@@ -91,7 +97,7 @@ def by_segment_frames(
     video = folder / "lengths.mp4"
     write(video, clips, options.lengths, 3 * options.piece)
     for most in LENGTHS:
-        row = {"most": most, **seal(video, folder / "v.ncv", most, ["--jobs", "1"])}
+        row = {"most": most, **seal(video, folder / "v.ncv", options, most, ["--jobs", "1"])}
         print(row, file=sys.stderr, flush=True)
         yield row
 
@@ -101,7 +107,7 @@ def by_length(folder: Path, clips: list[list[Picture]], options: argparse.Namesp
     for frames in (SHORT, options.long):
         video, bundle = folder / "long.mp4", folder / f"{frames}.ncv"
         write(video, clips, frames, options.piece)
-        row = {"frames": frames, **seal(video, bundle, None, ["--jobs", "2"])}
+        row = {"frames": frames, **seal(video, bundle, options, 0, ["--jobs", "2"])}
         for name, span in (("middle", (frames // 2, frames // 2 + SHOWN)), ("whole", (0, frames))):
             opened = child("open", str(bundle), str(folder / "o.y4m"), *map(str, span))
             row |= {f"open_{name}_s": opened["seconds"], f"open_{name}_mb": opened["peak_mb"]}
@@ -110,8 +116,9 @@ def by_length(folder: Path, clips: list[list[Picture]], options: argparse.Namesp
         yield row
 
 
-def seal(video: Path, bundle: Path, segment_frames: int | None, way: list[str]) -> dict[str, Any]:
-    return child("seal", str(video), str(bundle), str(segment_frames or 0), *way)
+def seal(video: Path, bundle: Path, options: argparse.Namespace, most: int, way: list[str]) -> dict[str, Any]:
+    """Seal in segments of at most `most` frames, 0 for as sealing chooses."""
+    return child("seal", str(video), str(bundle), options.flow, str(options.steps), str(most), *way)
 
 
 def child(*arguments: str) -> dict[str, Any]:
@@ -197,8 +204,9 @@ def measure(what: str, source: str, target: str, *rest: str) -> None:
         opening.open_bundle(source, target, keys=[key], part=frames_part(":".join(rest)))
         print(json.dumps({"seconds": round(time.perf_counter() - started, 3)}))
         return
-    options = SealOptions(seed=1, flow_options={"steps": 0}, segment_frames=int(rest[0]) or None)
-    way: dict[str, Any] = {"ray": rest[2]} if rest[1] == "--ray" else {"jobs": int(rest[2])}
+    flow, steps, most, how, value = rest
+    options = SealOptions(seed=1, flow=flow, flow_options={"steps": int(steps)}, segment_frames=int(most) or None)
+    way: dict[str, Any] = {"ray": value} if how == "--ray" else {"jobs": int(value)}
     report = sealing.seal(source, target, keys=[key], options=options, force=True, **way)
     fields = {"segments": report.segments, "size_bytes": report.size_bytes, "psnr_db": report.psnr_db}
     print(json.dumps({"seconds": report.seconds, **fields}))
