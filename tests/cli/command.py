@@ -50,7 +50,7 @@ def warm() -> subprocess.Popen[str]:
 
 
 def forked(*arguments: str, cwd: Path, code: int | None = 0, env: dict[str, str] | None = None):
-    """`run`, without the seconds that loading torch takes: for what is not about how a process starts."""
+    """`run`, without the seconds that loading torch takes: for what starts no workers and is not about starting."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder, name) for name in ("stdout", "stderr")]
         for output in outputs:

@@ -10,7 +10,7 @@ import time
 
 import jsonschema
 import pytest
-from command import FAST, NCIPHER, fails, forked
+from command import FAST, NCIPHER, fails, forked, run
 
 import neuralcipher
 
@@ -55,7 +55,7 @@ def test_the_seed_decides(work):
     def values(seed: str, jobs: str) -> list:
         only = ("--only", "avalanche", "--only", "weak-keys")
         arguments = ("--generator", "feistel", "--shape", "3x16x16", *only, "--seed", seed, "--jobs", jobs)
-        done = forked("attack", *arguments, "--json", "-", cwd=work)
+        done = run("attack", *arguments, "--json", "-", cwd=work)
         return [(row["name"], row["value"], row["p_value"]) for row in json.loads(done.stdout)["attacks"]]
 
     first = values("1", "1")
@@ -64,7 +64,7 @@ def test_the_seed_decides(work):
 
 
 def test_a_bundle_and_what_lies_behind_its_outer_layer(work):
-    outside = forked("attack", "video.ncv", "-k", "k.bin", "--only", "avalanche", "--only", "container", cwd=work)
+    outside = run("attack", "video.ncv", "-k", "k.bin", "--only", "avalanche", "--only", "container", cwd=work)
     assert "24 container" in outside.stdout
     assert "1 had nothing to attack" in outside.stdout
     assert "--assume-opened looks behind it" in outside.stderr
@@ -88,9 +88,9 @@ def test_no_copy_of_the_bundle_is_left(work, jobs, folder):
     """Attacks on a file of passphrases work on copies that a key file opens too; sockets have no room in long paths."""
     (work / "phrase").write_text("words\n")
     (work / folder).mkdir()
-    forked("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
+    run("seal", "video.mp4", "--passphrase-file", "phrase", "-o", "p.ncv", *FAST, cwd=work)
     arguments = ("attack", "p.ncv", "--passphrase-file", "phrase", "--only", "timing", "--jobs", jobs)
-    done = forked(*arguments, cwd=work, env={"TMPDIR": str(work / folder)}, code=None)
+    done = run(*arguments, cwd=work, env={"TMPDIR": str(work / folder)}, code=None)
     assert "25 timing" in done.stdout
     assert not [path.name for path in (work / folder).iterdir() if not path.name.startswith("pymp-")]
 

@@ -6,6 +6,7 @@ It reads one JSON object a line, {"arguments", "folder", "environment", "outputs
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -51,6 +52,7 @@ def child(job: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()  # as the interpreter does where it ends
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -69,5 +71,5 @@ def main() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
 
 
-if __name__ == "__main__":  # workers of `ncipher attack` import this file
+if __name__ == "__main__":
     main()
