@@ -99,7 +99,10 @@ export async function readVideo(bundle) {
   const unit = ratio(fields, "time_base");
   const pts = await times(octets(fields, "pts"), frames, "timestamps");
   const last = pts[frames - 1] - (pts[frames - 2] ?? Infinity);
-  const duration = last > 0 ? last : Math.max(1, Math.round(1 / (unit * ratio(fields, "average_rate"))));
+  const usual = last > 0 ? last : Math.max(1, Math.round(1 / (unit * ratio(fields, "average_rate"))));
+  // Only of a video that was cut, where its last frame is not as long as the one before.
+  const duration = bundle.metadata.get("last_duration") ?? usual;
+  if (!isInteger(duration)) throw bad(`${bundle.name} states wrongly how long its last frame is shown`);
   const name = fields.get("source_name");
   return {
     width,
@@ -109,7 +112,7 @@ export async function readVideo(bundle) {
     name: typeof name === "string" ? name : "video",
     origin: pts[0] * unit,
     starts: Array.from(pts, (time) => (time - pts[0]) * unit),
-    end: (pts[frames - 1] + duration - pts[0]) * unit,
+    end: (pts[frames - 1] + Math.max(0, Number(duration)) - pts[0]) * unit,
   };
 }
 
