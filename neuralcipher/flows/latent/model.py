@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 
 SKIP_HIDDEN, FLAG_HIDDEN, LEVEL_HIDDEN = 12, 16, 24
 _HIDDEN_LIMIT = 32767
+_ONE_THREAD = 1 << 18  # multiplications of a product above which OpenBLAS takes more threads
 _FLOAT32_INTEGERS = 1 << 24  # below, float32 holds every integer
 LEVEL_LOGITS = 3  # not zero, above one, and one more
 # (contexts, alphabet) of the counts: integer fields, see `fields`; modes of squares, of the other blocks of a split
@@ -56,13 +57,13 @@ class IntegerNetwork:
         """(outputs, rows, n) integers in 1/256 from features (features, rows, n), integers 0..127."""
         first, first_bias, second, second_bias, limit = self._scaled
         inputs, rows, count = features.shape
-        hidden = (first @ features.reshape(inputs, rows * count)).reshape(len(first), rows, count)
+        hidden = _product(first, features.reshape(inputs, rows * count)).reshape(len(first), rows, count)
         hidden += first_bias
         np.maximum(hidden, 0, out=hidden)
         if limit is not None:
             np.minimum(hidden, limit, out=hidden)
         np.floor(hidden, out=hidden)
-        outputs = (second @ hidden.reshape(len(hidden), rows * count)).reshape(len(second), rows, count)
+        outputs = _product(second, hidden.reshape(len(hidden), rows * count)).reshape(len(second), rows, count)
         outputs += second_bias
         logits: IntArray = np.floor(outputs, out=outputs).astype(np.int64)
         return logits
@@ -85,6 +86,19 @@ class IntegerNetwork:
         arrays = first / 64, biases[0], second / 256, biases[1]
         one, two, three, four = (part.astype(np.float32 if exact else np.float64) for part in arrays)
         return one, two, three, four, None if above.max() < 64 * _HIDDEN_LIMIT else _HIDDEN_LIMIT
+
+
+def _product(weights: Features, columns: Features) -> Features:
+    """weights @ columns, in pieces that OpenBLAS leaves to one thread: others cost more by waiting than they save."""
+    count = columns.shape[1]
+    step = max(1, _ONE_THREAD // weights.size)
+    if count <= step:
+        product: Features = weights @ columns
+        return product
+    made = np.empty((len(weights), count), dtype=np.result_type(weights, columns))
+    for start in range(0, count, step):
+        np.matmul(weights, columns[:, start : start + step], out=made[:, start : start + step])
+    return made
 
 
 def network_shapes() -> Iterator[tuple[tuple[int, ...], float]]:
