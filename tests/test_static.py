@@ -25,7 +25,6 @@ LOADS = ("load", "save")
 # What a rule forbids elsewhere, and why it is right here.
 ALLOWED = {
     ("network", "pipeline/cluster.py"),  # knocks at the address of a Ray cluster that the user named
-    ("network", "pipeline/remote.py"),  # its own host's name, for a sentence
     ("network", "player/server.py"),  # listens on loopback, for `ncipher view`
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import platform
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ def fit_segment(
     import neuralcipher
 
     if neuralcipher.__version__ != version:
-        return OTHER_VERSION, (socket.gethostname(), neuralcipher.__version__)
+        return OTHER_VERSION, (platform.node(), neuralcipher.__version__)
     good_neighbour()
     os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
     import torch
