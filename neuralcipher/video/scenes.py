@@ -6,12 +6,10 @@ A cut stands out from the frames around it; a flash does not, since a change as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from operator import sub
 
 import av
-import numpy as np
 from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 _ROWS, _COLUMNS = 36, 64
 _LEAST = 12  # grey levels on average: below it, a picture shows the same scene
@@ -20,11 +18,14 @@ _AROUND = 2
 
 
 class ChangeMeter:
-    """How much the brightness of each frame differs from that of the frame before, on a few of its rows."""
+    """How much the brightness of each frame differs from that of the frame before, at some of its pixels.
+
+    It runs in the child that decodes, which loads no NumPy.
+    """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
-        self._last: NDArray[np.float32] | None = None
+        self._last = b""
 
     def change(self, frame: av.VideoFrame) -> int:
         """The mean absolute difference in grey levels, 0..255.
@@ -32,22 +33,20 @@ class ChangeMeter:
         0 for the first frame, and for one of another size or that cannot be converted.
         """
         try:
-            small = self._small(frame)
+            seen = self._seen(frame)
         except (av.error.FFmpegError, ValueError):  # reading the frame says why
             return 0
-        last, self._last = self._last, small
-        return 0 if last is None or last.shape != small.shape else round(float(np.abs(small - last).mean()))
+        last, self._last = self._last, seen
+        return 0 if len(last) != len(seen) else round(sum(map(abs, map(sub, seen, last))) / len(seen))
 
-    def _small(self, frame: av.VideoFrame) -> NDArray[np.float32]:
+    def _seen(self, frame: av.VideoFrame) -> bytes:
         if not _has_plain_luma(frame):
             frame = self._reformatter.reformat(frame, width=_COLUMNS, height=_ROWS, format="gray")
         plane = frame.planes[0]
-        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-        rows = rows[:: -(-frame.height // _ROWS)]
-        width = max(1, frame.width // _COLUMNS)
-        count = frame.width // width
-        small: NDArray[np.float32] = rows[:, : count * width].reshape(len(rows), count, width).mean(2, dtype=np.float32)
-        return small
+        pixels, stride = memoryview(plane).cast("B"), plane.line_size
+        across = -(-frame.width // _COLUMNS)
+        rows = range(0, frame.height, -(-frame.height // _ROWS))
+        return b"".join(bytes(pixels[row * stride : row * stride + frame.width : across]) for row in rows)
 
 
 def _has_plain_luma(frame: av.VideoFrame) -> bool:
