@@ -27,7 +27,7 @@ from typing import Any
 import av
 from clips import Picture, load_frames, parse_clip
 
-SEGMENTS = (1, 2, 4, 8, 16)
+SEGMENTS = "1,2,4,8,16"
 LENGTHS = (16, 32, 64, 128, 256)
 SHORT = 250  # frames: ten seconds
 SHOWN = 10
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("scale"))
     parser.add_argument("--size", default="96x54")
     parser.add_argument("--segment-frames", type=int, default=48)
+    parser.add_argument("--segments", default=SEGMENTS, help="how many, in the first table")
     parser.add_argument("--piece", type=int, default=48)
     parser.add_argument("--long", type=int, default=15_000, help="frames of the long video, 0 for none")
     parser.add_argument("--lengths", type=int, default=512, help="frames to try lengths of segments on, 0 for none")
@@ -73,7 +74,7 @@ def main() -> None:
 def by_segments(folder: Path, clips: list[list[Picture]], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One row for each number of segments: seconds alone, with two jobs, and on a cluster of two cores."""
     with cluster(options.no_ray) as address:
-        for segments in SEGMENTS:
+        for segments in map(int, options.segments.split(",")):
             video, frames = folder / "video.mp4", segments * options.segment_frames
             write(video, clips, frames, options.piece)
             row: dict[str, Any] = {"segments": segments, "frames": frames}
