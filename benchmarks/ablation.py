@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -37,12 +37,14 @@ from neuralcipher.flows.latent.warp import BLOCK, Reference
 Switch = Callable[[], contextlib.AbstractContextManager[object]]
 
 
-def plain_blocks(reference: Reference, vectors: Tensor, weight: Tensor) -> Tensor:
+def plain_blocks(references: Sequence[Reference], motion: Tensor, halves: Tensor) -> Tensor:
     """Prediction without overlap."""
-    _, rows, columns = vectors.shape
-    y = torch.arange(rows)[:, None] * 4 * BLOCK + vectors[0]
-    x = torch.arange(columns) * 4 * BLOCK + vectors[1]
-    tiles = reference.patches(y.reshape(-1), x.reshape(-1), BLOCK) * weight.reshape(-1, 1) / 2
+    _, _, rows, columns = motion.shape
+    corner_y, corner_x = torch.arange(rows)[:, None] * 4 * BLOCK, torch.arange(columns) * 4 * BLOCK
+    tiles = sum(
+        reference.patches((corner_y + y).reshape(-1), (corner_x + x).reshape(-1), BLOCK) * weight.reshape(-1, 1) / 4
+        for reference, (y, x), weight in zip(references, motion, halves, strict=True)
+    )
     tiles = tiles.reshape(rows, columns, BLOCK, -1).transpose(1, 2)
     return tiles.reshape(rows * BLOCK, columns * BLOCK, -1)
 

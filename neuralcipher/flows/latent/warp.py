@@ -69,7 +69,7 @@ class Reference:
 
     def patches(self, y: Tensor, x: Tensor, size: int) -> Tensor:
         """Twice the values, (n, size * size * 4) float32, of squares with corners at y, x (n,) int64 quarter pixels."""
-        return _twice(self._addresses(y, x, size), [(self, slice(None))], size)
+        return _twice(self._addresses(y, x, size), [(self, slice(None))])
 
     def look_up(self, index: Tensor, found: Tensor) -> None:
         """Put the pixels at `index` into `found`, int64; both are flat."""
@@ -89,7 +89,7 @@ class Reference:
         return first[:, None] + inside, second[:, None] + inside
 
 
-def _twice(addresses: tuple[Tensor, Tensor], parts: Sequence[tuple[Reference, slice]], size: int) -> Tensor:
+def _twice(addresses: tuple[Tensor, Tensor], parts: Sequence[tuple[Reference, slice]]) -> Tensor:
     """The sums of the pixels at two addresses each, (n, size * size * 4) float32; parts: whose pixels they are."""
     both = []
     for index in addresses:
@@ -181,7 +181,7 @@ def _band(references: Sequence[Reference], motion: Tensor, halves: Tensor, cells
         one, other = (int((part < len(apart) // 2).sum()) for part in (alike, mixed))
         ends = [0, one, split, split + 4 * other, len(y)]
         parts = [(references[i % 2], slice(*ends[i : i + 2])) for i in range(4)]
-    found = _twice(references[0]._addresses(y, x, BLOCK), parts, BLOCK)
+    found = _twice(references[0]._addresses(y, x, BLOCK), parts)
     whole, some = found[:split], found[split:].view(len(mixed), 4, BLOCK * BLOCK * CHANNELS)
     whole *= (halves[:, 0].index_select(0, alike).float() / 4)[:, None]
     some *= halves.index_select(0, mixed).float()[..., None]
