@@ -147,7 +147,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError("Ray is not installed", hint='pip install "neuralcipher[ray]"') from None
+        raise UsageError("Ray is not installed", hint="install neuralcipher[ray] in place of neuralcipher") from None
     return ray
 
 
