@@ -23,9 +23,10 @@ from typing import Any
 from clips import load_frames, parse_clip, write_pngs
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "player"))
+sys.path[:0] = [str(ROOT / "tests" / "player"), str(ROOT / "tests")]
 
-from browser import CHROMIUM, Tab, browser
+from browser import Tab, browser
+from chromium import CHROMIUM
 
 import neuralcipher
 from neuralcipher import Key, SealOptions

@@ -32,6 +32,14 @@ class NeuralCipherError(Exception):
         self.hint = hint
 
 
+def place_of(error: BaseException) -> tuple[str, int] | None:
+    """File and line where an exception was raised, for a sentence about a fault of ours; None if it never was."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return None if place is None else (place.tb_frame.f_code.co_filename, place.tb_lineno)
+
+
 class UsageError(NeuralCipherError):
     """A wrong option, a missing path, or a combination that makes no sense."""
 
@@ -103,6 +111,13 @@ class TruncatedError(BundleError):
 
 class LimitError(BundleError):
     """A stated length or cost is above what a reader accepts."""
+
+
+class OutOfMemoryError(NeuralCipherError):
+    """There was not enough memory for a video."""
+
+    def __init__(self) -> None:
+        super().__init__("there is not enough memory", hint="shrink it with --scale")
 
 
 class CancelledError(NeuralCipherError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -53,6 +55,25 @@ def few_threads(count: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def start_worker(serve: Callable[..., None], *arguments: object, threads: int) -> tuple[BaseProcess, Connection]:
+    """A process that runs `serve(pipe, *arguments)`, and our end of its pipe."""
+    ours, theirs = context().Pipe()
+    process = context().Process(target=serve, args=(theirs, *arguments), daemon=True)
+    with few_threads(threads):
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def end_worker(process: BaseProcess, pipe: Connection, wait_s: float) -> None:
+    """Close the pipe, and end the process unless it ends within so many seconds."""
+    pipe.close()
+    process.join(wait_s)
+    if process.is_alive():
+        process.kill()
+    process.join()
 
 
 def cores() -> int:

@@ -65,11 +65,7 @@ class _Worker:
         return None
 
     def close(self, wait_s: float = 0.2) -> None:
-        self.pipe.close()
-        self.process.join(wait_s)
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
+        forking.end_worker(self.process, self.pipe, wait_s)
 
 
 def in_processes(jobs: int) -> Callable[..., Iterator[Row]]:
@@ -127,13 +123,7 @@ def _listen(worker: _Worker, progress: Progress) -> tuple[Row | None, bool]:
 
 
 def _start(target: Target, settings: Settings, scratch: Path) -> _Worker:
-    context = forking.context()
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, target, settings, scratch), daemon=True)
-    with forking.few_threads(1):
-        process.start()
-    theirs.close()
-    return _Worker(process, ours)
+    return _Worker(*forking.start_worker(_serve, target, settings, scratch, threads=1))
 
 
 def _serve(pipe: Connection, target: Target, settings: Settings, scratch: Path) -> None:

@@ -31,7 +31,14 @@ from neuralcipher.cli import (
 )
 from neuralcipher.cli.console import print_error, tell
 from neuralcipher.cli.credentials import take_passphrase
-from neuralcipher.errors import EXIT_FAILED, EXIT_INTERRUPTED, CancelledError, NeuralCipherError, UsageError
+from neuralcipher.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    CancelledError,
+    NeuralCipherError,
+    OutOfMemoryError,
+    UsageError,
+)
 from neuralcipher.process import no_core_dumps
 
 app = typer.Typer(
@@ -173,6 +180,6 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except MemoryError:
-        print_error(NeuralCipherError("there is not enough memory", hint="shrink it with --scale"), as_json=as_json)
+        print_error(OutOfMemoryError(), as_json=as_json)
         return EXIT_FAILED
     return code if isinstance(code, int) else 0

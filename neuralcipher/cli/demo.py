@@ -56,7 +56,7 @@ def demo(
     refusal = _refusal(bundle, wrong, target / "never.mp4")
     _contact_sheet(bundle, key, wrong).save(sheet)
     from neuralcipher.container import BundleReader
-    from neuralcipher.pipeline.segments import SECTION_AUDIO
+    from neuralcipher.pipeline.kinds import SECTION_AUDIO
 
     with BundleReader.open(bundle) as reader:
         reader.unlock([key])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from neuralcipher.cli.console import print_error, print_json, size_text, tell, visible
-from neuralcipher.errors import EXIT_FAILED, CancelledError, NeuralCipherError, UsageError, WriteError
+from neuralcipher.errors import EXIT_FAILED, CancelledError, NeuralCipherError, OutOfMemoryError, UsageError, WriteError
 from neuralcipher.files import check_input, check_output
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _attempt(
     except NeuralCipherError as error:
         return Outcome(video, bundle, error=error)
     except MemoryError:
-        short = NeuralCipherError("there is not enough memory", hint="shrink it with --scale")
-        return Outcome(video, bundle, error=short)
+        return Outcome(video, bundle, error=OutOfMemoryError())
     except OSError as trouble:  # of a disk that fails while it is read
         if isinstance(trouble, BrokenPipeError):
             raise

@@ -19,9 +19,10 @@ from neuralcipher.container import BundleReader
 from neuralcipher.errors import NeuralCipherError, UsageError
 from neuralcipher.flows import base as flows
 from neuralcipher.keys import Key
+from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions, silent
 from neuralcipher.pipeline.sealing import seal
-from neuralcipher.pipeline.segments import SECTION_AUDIO, StoredSegment, render_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import StoredSegment, render_segment, stored_segments, stored_video
 from neuralcipher.video import classical, quality
 from neuralcipher.video.reading import probe, read_frames
 

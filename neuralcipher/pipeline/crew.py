@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from neuralcipher.errors import NeuralCipherError
+from neuralcipher.errors import NeuralCipherError, place_of
 from neuralcipher.flows.notes import Notes
 from neuralcipher.pipeline.fitting import FittedSegment, SegmentFitter, SegmentReport, SegmentTask
 
@@ -79,10 +80,22 @@ def fit_one(fitter: SegmentFitter, work: Work, desk: Desk) -> FittedSegment:
     return fitter.fit(work.task, work.frames, notes, lambda part: desk.report(number, part), desk.tell)
 
 
+class Seldom:
+    """Passes the reports of a worker on: a new stage at once, others not more often than somebody can see."""
+
+    def __init__(self, send: Callable[[int, SegmentReport], object], every_s: float) -> None:
+        self._send, self._every_s = send, every_s
+        self._last = (0.0, "")
+
+    def __call__(self, number: int, part: SegmentReport) -> None:
+        now = time.monotonic()
+        if part.stage != self._last[1] or now - self._last[0] >= self._every_s:
+            self._last = now, part.stage
+            self._send(number, part)
+
+
 def fault(error: Exception) -> NeuralCipherError:
     """What another process may say of an exception that is nobody's mistake but ours: its kind and place."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "nowhere"
+    place = place_of(error)
+    where = f"{place[0]}:{place[1]}" if place is not None else "nowhere"
     return NeuralCipherError(f"fitting failed: {type(error).__name__} at {where}", hint="report this as a bug")

@@ -12,10 +12,9 @@ from neuralcipher.container import BundleReader
 from neuralcipher.errors import NeuralCipherError
 from neuralcipher.files import check_output, output_path
 from neuralcipher.keys import Credential
+from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.video.metadata import AudioTrack
 from neuralcipher.video.soundfile import check_holds, check_sound_name, usual_suffix, write_sound
-
-SECTION_AUDIO = "audio"  # also in `segments`, which imports torch
 
 
 @dataclass(frozen=True, slots=True)

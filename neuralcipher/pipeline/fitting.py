@@ -95,7 +95,7 @@ class SegmentFitter:
 
     def __init__(self, options: SealOptions) -> None:
         self._options = options
-        self._device = resolve_device(options.device)
+        self.device = resolve_device(options.device)
         self._generator = generators.find(options.generator)
         self.flow_type = flows.find(options.flow)
         self._flow = self.flow_type(_flow_config(self.flow_type, options))
@@ -119,7 +119,7 @@ class SegmentFitter:
         context = flows.FitContext(
             task.budget_s,
             task.draws,
-            self._device,
+            self.device,
             lambda fit: report(SegmentReport("fitting", fit.fraction, fit)),
             target_bytes=task.target_bytes,
             target_psnr_db=self._options.target_psnr_db,
@@ -128,20 +128,20 @@ class SegmentFitter:
         )
         section = self._flow.fit(frames, make_keystream, context)
         meter = QualityMeter()
-        for index, shown in enumerate(self.flow_type.render(section, made[-1], self._device)):
+        for index, shown in enumerate(self.flow_type.render(section, made[-1], self.device)):
             meter.add(_picture(frames[index]), _picture(shown))
             report(SegmentReport("checking", (index + 1) / len(frames)))
         return FittedSegment(made[-1].generator.to_bytes(), section, meter.totals())
 
     def _keystream(self, task: SegmentTask, shape: generators.Shape, frames: int, report: Report) -> Keystream:
         """A checked generator and the keystream of this segment. Raises CheckFailedError if it is cyclic."""
-        z0 = start(task.seed, shape, self._device)
+        z0 = start(task.seed, shape, self.device)
         generator = self._generator.create(
             shape,
             seed=task.public_seed,
             z0=z0,
             progress=lambda fraction: report(SegmentReport("generator", fraction)),
-        ).to(self._device)
+        ).to(self.device)
         found = noncyclic(generator, z0, max(_CHECKED_STEPS, frames))
         if not found.ok:
             raise CheckFailedError(

@@ -21,15 +21,9 @@ from neuralcipher.pipeline.beginning import Beginning
 from neuralcipher.pipeline.checkpoint import Checkpoint
 from neuralcipher.pipeline.crew import Crew, Desk, Work
 from neuralcipher.pipeline.fitting import FittedSegment, SegmentFitter, SegmentReport, SegmentTask
+from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions
-from neuralcipher.pipeline.segments import (
-    SECTION_AUDIO,
-    SECTION_FLOW,
-    SECTION_GENERATOR,
-    Picture,
-    public_seed,
-    segment_lengths,
-)
+from neuralcipher.pipeline.segments import Picture, public_seed, segment_lengths
 from neuralcipher.pipeline.targets import Promised, SizePlan
 from neuralcipher.video.quality import QualityMeter
 from neuralcipher.video.reading import Probe, read_audio, read_frames, version_of
@@ -207,10 +201,12 @@ class _Board:
         self._lengths = lengths
         self._progress = progress
         self._done = [0.0] * len(lengths)
+        self._finished: set[int] = set()
 
     def finish(self, number: int) -> None:
         """A segment is done."""
         self._done[number] = 1.0
+        self._finished.add(number)
 
     def report(self, number: int, part: SegmentReport) -> None:
         """Pass on what a segment reports. Of several, each is one piece of work, whatever its stage."""
@@ -222,11 +218,12 @@ class _Board:
             self._done[number] = part.fraction
         frames = sum(self._lengths)
         fraction = sum(map(operator.mul, self._done, self._lengths)) / frames
-        finished = sum(done == 1.0 for done in self._done)
         fit = part.fit
         step, psnr_db, size_bytes = (fit.step, fit.psnr_db, fit.size_bytes) if fit is not None else (0, 0.0, 0)
         size_bytes = round(size_bytes * frames / self._lengths[number])
-        self._progress(Progress("fitting", fraction, step, psnr_db, size_bytes, finished, len(self._lengths)))
+        self._progress(
+            Progress("fitting", fraction, step, psnr_db, size_bytes, len(self._finished), len(self._lengths))
+        )
 
 
 def _skip(pictures: Iterator[Picture], count: int) -> None:

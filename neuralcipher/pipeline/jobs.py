@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import torch
 
 from neuralcipher import forking
 from neuralcipher.errors import NeuralCipherError
-from neuralcipher.pipeline.crew import Desk, Fitting, Work, fault, fit_one
-from neuralcipher.pipeline.fitting import FittedSegment, SegmentFitter, SegmentReport, SegmentTask
+from neuralcipher.pipeline.crew import Desk, Fitting, Seldom, Work, fault, fit_one
+from neuralcipher.pipeline.fitting import FittedSegment, SegmentFitter, SegmentTask
 from neuralcipher.pipeline.options import SealOptions
 from neuralcipher.process import prepare
 
@@ -103,13 +102,7 @@ class _Worker:
 
     @classmethod
     def start(cls, options: SealOptions, threads: int, keep_every_s: float) -> _Worker:
-        context = forking.context()
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, options, threads, keep_every_s), daemon=True)
-        with forking.few_threads(threads):
-            process.start()
-        theirs.close()
-        return cls(process, ours)
+        return cls(*forking.start_worker(_serve, options, threads, keep_every_s, threads=threads))
 
     def give(self, work: Work) -> None:
         self.work = work
@@ -153,11 +146,7 @@ class _Worker:
         return work
 
     def close(self, wait_s: float = 0.0) -> None:
-        self.pipe.close()
-        self.process.join(wait_s)
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
+        forking.end_worker(self.process, self.pipe, wait_s)
 
 
 def _serve(pipe: Connection, options: SealOptions, threads: int, keep_every_s: float) -> None:
@@ -165,7 +154,7 @@ def _serve(pipe: Connection, options: SealOptions, threads: int, keep_every_s: f
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches the whole group; the parent ends its workers
     prepare()
     torch.set_num_threads(threads)
-    report = _Reporter(pipe)
+    report = Seldom(lambda _, part: pipe.send(("report", part)), _REPORT_EVERY_S)
     desk = Desk(report, lambda text: pipe.send(("tell", text)), lambda _, d: pipe.send(("notes", d)), keep_every_s)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         fitter: SegmentFitter | None = None
@@ -189,17 +178,3 @@ def _receive(pipe: Connection) -> Work:
     frames = np.empty(shape, np.uint8)
     pipe.recv_bytes_into(frames.data.cast("B"))
     return Work(SegmentTask.of(plain), torch.from_numpy(frames), notes)
-
-
-class _Reporter:
-    """Passes reports on, not more of them than somebody can see."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._last = (0.0, "")
-
-    def __call__(self, number: int, part: SegmentReport) -> None:
-        now = time.monotonic()
-        if part.stage != self._last[1] or now - self._last[0] >= _REPORT_EVERY_S:
-            self._last = now, part.stage
-            self._pipe.send(("report", part))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from typing import TYPE_CHECKING, Any
 
 from neuralcipher.errors import NeuralCipherError
@@ -37,19 +36,12 @@ def fit_segment(
     os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads)
     import torch
 
-    from neuralcipher.pipeline.crew import Desk, Work, fault, fit_one
+    from neuralcipher.pipeline.crew import Desk, Seldom, Work, fault, fit_one
     from neuralcipher.pipeline.fitting import SegmentFitter, SegmentTask
     from neuralcipher.pipeline.options import SealOptions
 
     torch.set_num_threads(threads)
-    last = 0.0
-
-    def report(number: int, part: SegmentReport) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _REPORT_EVERY_S:
-            last = time.monotonic()
-            board.report.remote(number, part)
-
+    report = Seldom(board.report.remote, _REPORT_EVERY_S)
     desk = Desk(report, board.tell.remote, lambda number, data: None, float("inf"))
     # What lies in the object store cannot be written to, and torch warns of that.
     work = Work(SegmentTask.of(task), torch.from_numpy(frames.copy()), None)

@@ -10,7 +10,6 @@ from typing import Any
 
 from neuralcipher.errors import UsageError
 from neuralcipher.files import check_output, output_file
-from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Argon2Parameters, Credential
 from neuralcipher.pipeline.beginning import Beginning
 from neuralcipher.pipeline.checkpoint import Checkpoint
@@ -127,7 +126,7 @@ def _crew(job: Job, options: SealOptions, jobs: int | None, ray: str | None) -> 
         return Cluster(options, ray)
     segments = len(job.source.lengths)
     if jobs is None:
-        on_cpu = resolve_device(options.device).type == "cpu"
+        on_cpu = job.fitter.device.type == "cpu"
         jobs = fitting_jobs(segments, job.source.largest_bytes) if on_cpu else 1
     size = min(jobs, segments)
     return Alone(job.fitter) if size == 1 else Processes(options, size)

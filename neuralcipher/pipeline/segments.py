@@ -18,13 +18,10 @@ from neuralcipher.flows import base as flows
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import SegmentSeed, start_latent
+from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Picture = NDArray[np.uint8]
-
-SECTION_GENERATOR = "generator"
-SECTION_FLOW = "flow"
-SECTION_AUDIO = "audio"
 
 _SEGMENT_BYTES = 128 << 20
 _SEGMENT_FRAMES = 256

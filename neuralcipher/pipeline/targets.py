@@ -8,8 +8,8 @@ from typing import Any
 
 from neuralcipher.container import BundleWriter, Section
 from neuralcipher.errors import UsageError
+from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.options import CODING_S_PER_MEGAPIXEL, MIN_BUDGET_S, PRESETS, SealOptions
-from neuralcipher.pipeline.segments import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.video.metadata import VideoInfo
 
 PSNR_SLACK_DB = 0.1

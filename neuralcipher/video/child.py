@@ -22,7 +22,7 @@ import av.error
 import av.subtitles.codeccontext
 import av.subtitles.stream
 
-from neuralcipher.errors import UsageError, VideoError
+from neuralcipher.errors import UsageError, VideoError, place_of
 from neuralcipher.video.inputs import existing
 from neuralcipher.video.limits import Limits, allow_cpu, confine
 from neuralcipher.video.metadata import AudioPacket
@@ -131,10 +131,8 @@ def _told(error: Exception) -> tuple[str, ...]:
         return ("memory",)
     if isinstance(error, av.error.FFmpegError):
         return ("ffmpeg", str(error.strerror or type(error).__name__))
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place is not None else "nowhere"
+    place = place_of(error)
+    where = f"{Path(place[0]).name}:{place[1]}" if place is not None else "nowhere"
     return ("fault", f"{type(error).__name__} at {where}")
 
 

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
+import chromium
 import pytest
+from chromium import CHROMIUM, needs_chromium
 from PIL import Image
 from report_parts import Finished
 
 from neuralcipher.attacks.report import page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+pytestmark = needs_chromium
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-)
+FLAGS = ("--headless", *chromium.FLAGS, "--hide-scrollbars", "--enable-logging=stderr")
 
 # A window cannot be made as narrow as a telephone, so the page is looked at in a frame of that width. Scripts run in
 # the page around it, as the report itself allows none.

@@ -5,37 +5,29 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from several_segments import KEY, registered_here_only, sealing
 
 import neuralcipher
-from neuralcipher import Key, SealOptions
+from neuralcipher import SealOptions
 from neuralcipher.errors import CancelledError, NeuralCipherError, UsageError
 from neuralcipher.keys import BundleKey
 from neuralcipher.pipeline import cluster, remote
 from neuralcipher.pipeline.beginning import Beginning
 from neuralcipher.pipeline.checkpoint import checkpoint_folder
-from neuralcipher.pipeline.options import Progress, SealReport
+from neuralcipher.pipeline.options import Progress
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 from ray.cluster_utils import Cluster as LocalCluster  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-KEY = Key(bytes(range(32)))
-SMALL: dict[str, Any] = {
-    "max_frames": 8,
-    "segment_frames": 2,
-    "scale": "32x-1",
-    "flow": "mlp",
-    "flow_options": {"steps": 40},
-    "seed": 1,
-    "generator": "chacha20",
-}
+seal = sealing(8, 40, ray="auto")
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +48,6 @@ def add_node(nodes: LocalCluster) -> Any:
     node = nodes.add_node(num_cpus=1, object_store_memory=80 << 20)
     nodes.wait_for_nodes()
     return node
-
-
-def seal(output: Path, watch: Callable[[Progress], None] = lambda report: None, **changes: Any) -> SealReport:
-    arguments = {name: changes.pop(name) for name in ("ray", "jobs", "tell") if name in changes}
-    options = SealOptions(**{**SMALL, **changes})
-    source = neuralcipher.demo_clip()
-    return neuralcipher.seal(
-        source, output, keys=[KEY], options=options, progress=watch, **{"ray": "auto", **arguments}
-    )
 
 
 def test_the_bundle_is_the_same_byte_for_byte_as_from_one_machine(
@@ -180,15 +163,11 @@ def test_a_restarted_driver_does_no_segment_again(tmp_path: Path, nodes: LocalCl
 
 
 def test_what_a_task_fails_with_is_what_the_caller_gets(tmp_path: Path, nodes: LocalCluster) -> None:
-    from neuralcipher.generators import base as generators
-    from neuralcipher.generators.chacha20 import ChaCha20Generator
-
-    generators.registry.register("only-here")(ChaCha20Generator)
-    try:
-        with pytest.raises(UsageError, match="no generator is called 'only-here'"):
-            seal(tmp_path / "v.ncv", generator="only-here")
-    finally:
-        del generators.registry._registered["only-here"]
+    with (
+        registered_here_only() as name,
+        pytest.raises(UsageError, match="no generator is called 'only-here'"),
+    ):
+        seal(tmp_path / "v.ncv", generator=name)
     assert not (tmp_path / "v.ncv").exists()
 
 

@@ -10,33 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from several_segments import KEY, registered_here_only, sealing
 
 import neuralcipher
-from neuralcipher import Key, SealOptions
 from neuralcipher.errors import CancelledError, NeuralCipherError, UsageError
-from neuralcipher.generators import base as generators
-from neuralcipher.generators.chacha20 import ChaCha20Generator
 from neuralcipher.pipeline import jobs
 from neuralcipher.pipeline.checkpoint import checkpoint_folder
-from neuralcipher.pipeline.options import Progress, SealReport
+from neuralcipher.pipeline.options import Progress
 
-KEY = Key(bytes(range(32)))
-SMALL: dict[str, Any] = {
-    "max_frames": 6,
-    "segment_frames": 2,
-    "scale": "32x-1",
-    "flow": "mlp",
-    "flow_options": {"steps": 20},
-    "seed": 1,
-    "generator": "chacha20",
-}
-
-
-def seal(output: Path, watch: Callable[[Progress], None] = lambda report: None, **changes: Any) -> SealReport:
-    arguments = {name: changes.pop(name) for name in ("jobs", "tell", "checkpoint_s") if name in changes}
-    options = SealOptions(**{**SMALL, **changes})
-    source = neuralcipher.demo_clip()
-    return neuralcipher.seal(source, output, keys=[KEY], options=options, progress=watch, **{"jobs": 2, **arguments})
+seal = sealing(6, 20, jobs=2)
 
 
 @pytest.fixture
@@ -129,13 +111,10 @@ def test_cancelling_ends_the_processes_and_another_run_goes_on(tmp_path: Path, s
 
 def test_what_a_worker_fails_with_is_what_the_caller_gets(tmp_path: Path, started: list[Any]) -> None:
     """A variant that was registered in this process alone is not there in another."""
-    generators.registry.register("only-here")(ChaCha20Generator)
-    try:
+    with registered_here_only() as name:
         with pytest.raises(UsageError, match="no generator is called 'only-here'") as caught:
-            seal(tmp_path / "v.ncv", generator="only-here")
-        assert seal(tmp_path / "v.ncv", generator="only-here", jobs=1).generator == "only-here"
-    finally:
-        del generators.registry._registered["only-here"]
+            seal(tmp_path / "v.ncv", generator=name)
+        assert seal(tmp_path / "v.ncv", generator=name, jobs=1).generator == "only-here"
     assert "there are" in caught.value.hint
     assert not any(worker.process.is_alive() for worker in started)
 

@@ -18,8 +18,8 @@ from neuralcipher.errors import UsageError
 from neuralcipher.flows.latent import rate
 from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGenerator
 from neuralcipher.pipeline import job, segments
+from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.options import PRESETS
-from neuralcipher.pipeline.segments import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.targets import SizePlan, missed, plan_sentence
 from neuralcipher.video.reading import probe, read_audio, read_frames
 

@@ -7,28 +7,17 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH")
+import chromium
 
 FLAGS = (
     "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
+    *chromium.FLAGS,
     "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
     "--window-size=900,800",
@@ -149,7 +138,7 @@ def browser(folder: Path) -> Iterator[Tab]:
         os.dup2(out, 4)
 
     process = subprocess.Popen(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
+        [chromium.CHROMIUM or "", *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
         pass_fds=(3, 4),
         preexec_fn=place,  # noqa: PLW1509
         stdout=subprocess.DEVNULL,

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Tab, browser, needs_chromium
+from browser import Tab, browser
+from chromium import needs_chromium
 from PIL import Image
 from player_bundles import CHEAP, FRAMES, KEY, PHRASE, Rewriting, rewritten, tone
 
