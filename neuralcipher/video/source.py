@@ -109,9 +109,20 @@ def opened(feed: Feed) -> Iterator[InputContainer]:
 
 @contextmanager
 def _opened_image(path: Path) -> Iterator[InputContainer]:
-    """Open one picture; from a file object, since FFmpeg reads patterns into the names of pictures."""
-    with video_errors(path), path.open("rb") as file, av.open(file, options=_options(_IMAGE_FORMATS)) as container:
+    """Open one picture, which FFmpeg must tell by its bytes: by its name, it takes it for a series of files."""
+    with (
+        video_errors(path),
+        path.open("rb") as file,
+        av.open(_Nameless(file), options=_options(_IMAGE_FORMATS)) as container,
+    ):
         yield container
+
+
+class _Nameless:
+    """An open file as PyAV reads it, without the name that PyAV would pass on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _options(formats: str) -> dict[str, str]:

@@ -230,6 +230,19 @@ def png(folder: Path, name: str, image: Picture) -> None:
     Image.fromarray(image).save(folder / name)
 
 
+@pytest.mark.parametrize("size", [(64, 48), (854, 480)])
+@pytest.mark.parametrize("quality", [50, 95, 100])
+def test_a_folder_of_jpegs_large_and_small(tmp_path: Path, size: tuple[int, int], quality: int) -> None:
+    """FFmpeg reads the first 2 KB to tell what a file is; most JPEGs are longer."""
+    noise = np.random.default_rng(1).integers(0, 256, (2, size[1], size[0], 3), dtype=np.uint8)
+    for number, image in enumerate(noise):
+        Image.fromarray(image).save(tmp_path / f"{number:05}.jpg", quality=quality)
+    probed = probe(tmp_path)
+    assert probed.warnings == ()
+    shown = list(read_frames(tmp_path, probed))
+    assert [picture.shape for picture in shown] == [(size[1], size[0], 3)] * 2
+
+
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         png(tmp_path, f"f{number}.png", picture(number))
