@@ -55,8 +55,17 @@ def test_change_is_in_grey_levels_whatever_the_format(pixels: str, size: tuple[i
     meter = ChangeMeter()
     changes = []
     for level in (40, 40, 140):
-        grey = np.full((size[1], size[0], 3), level, np.uint8)
-        frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
-        changes.append(meter.change(frame if pixels == "rgb24" else frame.reformat(format=pixels)))
+        changes.append(meter.change(grey(pixels, size, level)))
     assert changes[:2] == [0, 0]
     assert 75 <= changes[2] <= 105
+
+
+def grey(pixels: str, size: tuple[int, int], level: int) -> av.VideoFrame:
+    """One grey all over, level 0..255."""
+    if pixels == "yuv420p10le":  # swscale leaves some pixels of a narrow picture unset in this conversion
+        frame = av.VideoFrame(*size, pixels)
+        for plane, value in zip(frame.planes, (64 + level * 876 // 255, 512, 512), strict=True):
+            plane.update(np.full(plane.buffer_size // 2, value, "<u2").tobytes())
+        return frame
+    frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), level, np.uint8), format="rgb24")
+    return frame if pixels == "rgb24" else frame.reformat(format=pixels)
