@@ -210,16 +210,31 @@ def measure(what: str, source: str, target: str, *rest: str) -> None:
     way: dict[str, Any] = {"ray": value} if how == "--ray" else {"jobs": int(value)}
     report = sealing.seal(source, target, keys=[key], options=options, force=True, **way)
     fields = {"segments": report.segments, "size_bytes": report.size_bytes, "psnr_db": report.psnr_db}
+    if flow == "latent":
+        fields["changes_bytes"] = changes_bytes(target, key)
     print(json.dumps({"seconds": report.seconds, **fields}))
+
+
+def changes_bytes(bundle: str, key: Any) -> int:
+    """What the segments' own weights take: all that weights shared between segments could save."""
+    from neuralcipher import Bundle
+    from neuralcipher.flows.latent.head import PREFIX_BYTES
+    from neuralcipher.flows.latent.section import parse
+    from neuralcipher.pipeline.kinds import SECTION_FLOW
+
+    with Bundle.open(Path(bundle)) as reader:
+        reader.unlock([key])
+        sections = [reader.read_section(section) for section in reader.sections if section.kind == SECTION_FLOW]
+    return sum(len(parse(section).messages[0]) - PREFIX_BYTES for section in sections)
 
 
 def markdown(results: dict[str, Any]) -> str:
     """Both tables."""
-    lines = [
-        "| segments | frames | one job | s a frame | two jobs | times faster | Ray, 2 cores | Ray / two jobs |",
-        "|---" * 8 + "|",
-    ]
-    for row in results["segments"]:
+    lines: list[str] = []
+    if "segments" in results:
+        heads = ("segments", "frames", "one job", "s a frame", "two jobs", "times faster", "Ray, 2 cores")
+        lines += [f"| {' | '.join([*heads, 'Ray / two jobs'])} |", "|---" * 8 + "|"]
+    for row in results.get("segments", ()):
         ray = row.get("ray_s")
         cells = [row["segments"], row["frames"], f"{row['one_s']:.1f} s", f"{row['one_s'] / row['frames']:.4f}"]
         cells += [f"{row['two_s']:.1f} s", f"{row['one_s'] / row['two_s']:.2f}"]
@@ -231,11 +246,12 @@ def markdown(results: dict[str, Any]) -> str:
         form = "| {most} | {segments} | {size_bytes:,} | {psnr_db:.2f} dB | {peak_mb:.0f} MB | {seconds:.1f} s |"
         lines += [form.format(**row) for row in results["lengths"]]
     if "long" in results:
-        heads = ("frames", "segments", "seal", "peak memory", "10 frames of the middle", "peak", "whole", "peak")
+        heads = ("frames", "segments", "bytes", "own weights", "seal", "peak memory")
+        heads += ("10 frames of the middle", "peak", "whole", "peak")
         lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         form = (
-            "| {frames:,} | {segments} | {seconds:.1f} s | {peak_mb:.0f} MB | {open_middle_s:.2f} s "
-            "| {open_middle_mb:.0f} MB | {open_whole_s:.1f} s | {open_whole_mb:.0f} MB |"
+            "| {frames:,} | {segments} | {size_bytes:,} | {changes_bytes:,} | {seconds:.1f} s | {peak_mb:.0f} MB "
+            "| {open_middle_s:.2f} s | {open_middle_mb:.0f} MB | {open_whole_s:.1f} s | {open_whole_mb:.0f} MB |"
         )
         lines += [form.format(**row) for row in results["long"]]
     return "\n".join(lines) + "\n"

@@ -90,12 +90,13 @@ class BundleReader:
             self._payload = PlainReader(source, self._preamble.payload_offset)
 
     @classmethod
-    def open(cls, path: Path) -> BundleReader:
+    def open(cls, path: str | os.PathLike[str]) -> BundleReader:
         """Open a bundle and parse its public header.
 
         Raises UsageError if there is no such file, NotABundleError, UnsupportedError, LimitError,
         TruncatedError or HeaderDamagedError.
         """
+        path = Path(path)
         check_input(path, "bundle", empty=NotABundleError)
         file = path.open("rb", buffering=0)
         try:

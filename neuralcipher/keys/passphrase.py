@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +83,12 @@ class Passphrase(Hidden):
         super().__init__(encoded)
 
     @classmethod
-    def read(cls, path: Path) -> Passphrase:
+    def read(cls, path: str | os.PathLike[str]) -> Passphrase:
         """Read a passphrase file: one line of UTF-8; the newline at its end, if any, does not count.
 
         Raises UsageError if it is missing, unreadable, empty, too long, or has more lines.
         """
+        path = Path(path)
         with read_private(path, "passphrase file", MAX_PASSPHRASE_BYTES + 2) as content:
             data = content.removesuffix(b"\n").removesuffix(b"\r")
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ class Comparison:
 
 
 def compare(
-    video: Path,
+    video: str | os.PathLike[str],
     names: Sequence[str],
     *,
     budget_s: float,
@@ -94,6 +95,7 @@ def compare(
         raise UsageError("there is nothing to compare", hint="name flows, such as --flows latent,autoencoder")
     for name in names:
         flows.find(name)
+    video = Path(video)
     probed = probe(video, scale=scale, max_frames=max_frames)
     frames = list(read_frames(video, probed))
     numbers = sorted({round(i * (len(frames) - 1) / (_SHEET_FRAMES - 1)) for i in range(_SHEET_FRAMES)})

@@ -60,6 +60,14 @@ def test_round_trip(sizes: list[int], suite: str) -> None:
     assert reader.verify() == []
 
 
+def test_a_path_may_be_a_string(tmp_path: Path) -> None:
+    (tmp_path / "b.ncv").write_bytes(sealed(content(10)))
+    (tmp_path / "phrase.txt").write_text("correct horse\n")
+    with BundleReader.open(str(tmp_path / "b.ncv")) as reader:
+        assert reader.name == "b.ncv"
+    assert Passphrase.read(str(tmp_path / "phrase.txt")) == Passphrase("correct horse")
+
+
 def test_what_is_seen_without_a_key(tmp_path: Path) -> None:
     data = sealed(b"abc", credentials=(KEY, Passphrase("p"), OTHER))
     (tmp_path / "a.ncv").write_bytes(data)
