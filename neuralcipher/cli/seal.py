@@ -88,6 +88,15 @@ def seal(
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow, such as steps=500.")
     ] = None,
+    keyframe_threshold: Annotated[
+        int | None, typer.Option(help="dB; the recurrent flow stores a true frame wherever its recall falls below.")
+    ] = None,
+    upscale: Annotated[
+        int | None,
+        typer.Option(
+            help="The recurrent flow recalls pictures so many times smaller; a network enlarges and repairs them."
+        ),
+    ] = None,
     suite: Annotated[str, typer.Option(help="sealed, or bare (readable <g,F>, for research).")] = "sealed",
     aead: Annotated[str, typer.Option(help="chacha20-poly1305 or aes-256-gcm.")] = "chacha20-poly1305",
     include_private: Annotated[
@@ -122,8 +131,10 @@ def seal(
     many.check(videos, output, output_dir, skip_existing=skip_existing, force=force)
     target_bytes = None if target_size is None else parse_bytes(target_size)
     flow_options: dict[str, object] = dict(number_options(option or [], "a flow", "steps=500"))
-    if quality is not None:
-        flow_options["quality"] = quality
+    named = {"quality": quality, "keyframe_threshold": keyframe_threshold, "upscale": upscale}
+    flow_options |= {name: value for name, value in named.items() if value is not None}
+    if upscale is not None and upscale > 1:
+        flow_options.setdefault("stages", 1)
     from neuralcipher.files import check_input, check_output
     from neuralcipher.pipeline.options import SealOptions
 

@@ -37,6 +37,17 @@ def test_a_psnr_is_kept(silent):
     assert 27.4 <= json.loads(done.stdout)["psnr_db"] <= 28.5
 
 
+def test_key_frames_and_the_upscaler_have_options_of_their_own(silent):
+    recurrent = ["--flow", "recurrent", "-O", "nconv=2", *TINY[:-4], "--max-frames", "4", "--scale", "32x24"]
+    sizes = {}
+    for name, options in {"plain": [], "keyed": ["--keyframe-threshold", "99"], "up": ["--upscale", "2"]}.items():
+        done = run("seal", "frames", "-k", "k.bin", "-o", f"{name}.ncv", "--json", *recurrent, *options, cwd=silent)
+        sizes[name] = json.loads(done.stdout)["psnr_db"]
+    assert sizes["keyed"] == 100.0  # every frame is a key-frame
+    assert len({*sizes.values()}) == 3
+    fails(silent, 2, "the flow latent has no option 'upscale'", *SEAL, "--upscale", "2")
+
+
 def test_a_size_that_cannot_be_met_gives_a_bundle_and_a_sentence(silent):
     done = run("seal", "frames", "-k", "k.bin", "--target-size", "100", "--json", *TINY, cwd=silent)
     report = json.loads(done.stdout)
