@@ -3,15 +3,17 @@
     python benchmarks/scale.py [--out scale/] [--size 96x54] [--segment-frames 48] [--long 15000] [--no-ray] [CLIP ...]
 
 A video is made of pieces of real clips, one after the other with cuts between (`--piece` frames each, another place of
-the clip each time). Every measurement is a process of its own; memory is that of all its processes together, pages
-that they share counted once (PSS). The number of training steps is fixed (`--steps`), so that the work is the same
-each time.
+the clip each time). Every measurement is a process of its own. Memory is that of all its processes together, pages
+that they share counted once, and without the code of libraries: how much of that a process is charged with depends on
+what else runs. Processor seconds are of all its processes too, but for those of a Ray cluster. The number of training
+steps is fixed (`--steps`), so that the work is the same each time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ SHORT = 250  # frames: ten seconds
 SHOWN = 10
 CLIPS = ("bunny", "bikes", "carphone")
 _LOOK_EVERY_S = 0.05
+_OWN = ("Pss_Anon:", "Pss_Shmem:")
 
 
 def main() -> None:
@@ -87,6 +90,7 @@ def by_segments(folder: Path, clips: list[list[Picture]], options: argparse.Name
                 ]
                 best = min(runs, key=lambda run: float(run["seconds"]))
                 row |= {f"{name}_s": best["seconds"], f"{name}_mb": best["peak_mb"], "bytes": best["size_bytes"]}
+                row[f"{name}_processor_s"] = best["processor_s"]
             print(row, file=sys.stderr, flush=True)
             yield row
 
@@ -104,11 +108,11 @@ def by_segment_frames(
 
 
 def by_length(folder: Path, clips: list[list[Picture]], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Ten seconds and the long video with the segments that sealing chooses: memory, and opening a few frames."""
+    """Ten seconds and the long video in segments of half of that, so that both keep two jobs busy."""
     for frames in (SHORT, options.long):
         video, bundle = folder / "long.mp4", folder / f"{frames}.ncv"
         write(video, clips, frames, options.piece)
-        row = {"frames": frames, **seal(video, bundle, options, 0, ["--jobs", "2"])}
+        row = {"frames": frames, **seal(video, bundle, options, SHORT // 2, ["--jobs", "2"])}
         for name, span in (("middle", (frames // 2, frames // 2 + SHOWN)), ("whole", (0, frames))):
             opened = child("open", str(bundle), str(folder / "o.y4m"), *map(str, span))
             row |= {f"open_{name}_s": opened["seconds"], f"open_{name}_mb": opened["peak_mb"]}
@@ -124,6 +128,7 @@ def seal(video: Path, bundle: Path, options: argparse.Namespace, most: int, way:
 
 def child(*arguments: str) -> dict[str, Any]:
     """Run one measurement in a process of its own, watching the memory of it and its children."""
+    before = processor_s()
     process = subprocess.Popen([sys.executable, __file__, "--child", *arguments], stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:
@@ -132,11 +137,20 @@ def child(*arguments: str) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"{arguments} ended with exit code {process.returncode}")
     output = process.communicate()[0]
-    return {**json.loads(output), "peak_mb": round(peak / 1e6, 1)}
+    return {**json.loads(output), "peak_mb": round(peak / 1e6, 1), "processor_s": round(processor_s() - before, 1)}
+
+
+def processor_s() -> float:
+    """Of all children that have ended, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tree_bytes(root: int) -> int:
-    """Memory of a process and all that descend from it, shared pages in shares (PSS)."""
+    """Memory of a process and all that descend from it, what they share once.
+
+    Pages of files (the code of libraries) are left out: how many there are depends on what else the machine does.
+    """
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -150,7 +164,7 @@ def tree_bytes(root: int) -> int:
         if at == root:
             with suppress(OSError):
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+                total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith(_OWN))
     return total
 
 
@@ -232,11 +246,12 @@ def markdown(results: dict[str, Any]) -> str:
     """Both tables."""
     lines: list[str] = []
     if "segments" in results:
-        heads = ("segments", "frames", "one job", "s a frame", "two jobs", "times faster", "Ray, 2 cores")
-        lines += [f"| {' | '.join([*heads, 'Ray / two jobs'])} |", "|---" * 8 + "|"]
+        heads = ("segments", "frames", "one job", "s a frame", "processor s a frame", "two jobs", "times faster")
+        lines += [f"| {' | '.join([*heads, 'Ray, 2 cores', 'Ray / two jobs'])} |", "|---" * 9 + "|"]
     for row in results.get("segments", ()):
         ray = row.get("ray_s")
-        cells = [row["segments"], row["frames"], f"{row['one_s']:.1f} s", f"{row['one_s'] / row['frames']:.4f}"]
+        cells = [row["segments"], row["frames"], f"{row['one_s']:.1f} s", f"{row['one_s'] / row['frames']:.3f}"]
+        cells += [f"{row['one_processor_s'] / row['frames']:.3f}"]
         cells += [f"{row['two_s']:.1f} s", f"{row['one_s'] / row['two_s']:.2f}"]
         cells += [f"{ray:.1f} s", f"{ray / row['two_s']:.2f}"] if ray else ["-", "-"]
         lines.append(f"| {' | '.join(map(str, cells))} |")

@@ -21,6 +21,7 @@ from neuralcipher.generators.checks import noncyclic
 from neuralcipher.keys import SegmentSeed
 from neuralcipher.pipeline.options import SealOptions
 from neuralcipher.pipeline.segments import Picture, start
+from neuralcipher.process import give_back_memory
 from neuralcipher.video.quality import QualityMeter, Totals
 
 _CHECKED_STEPS = 1000
@@ -127,10 +128,12 @@ class SegmentFitter:
             notes=notes,
         )
         section = self._flow.fit(frames, make_keystream, context)
+        give_back_memory()
         meter = QualityMeter()
         for index, shown in enumerate(self.flow_type.render(section, made[-1], self.device)):
             meter.add(_picture(frames[index]), _picture(shown))
             report(SegmentReport("checking", (index + 1) / len(frames)))
+        give_back_memory()
         return FittedSegment(made[-1].generator.to_bytes(), section, meter.totals())
 
     def _keystream(self, task: SegmentTask, shape: generators.Shape, frames: int, report: Report) -> Keystream:

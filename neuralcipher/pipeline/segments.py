@@ -19,6 +19,7 @@ from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import SegmentSeed, start_latent
 from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
+from neuralcipher.process import give_back_memory
 from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Picture = NDArray[np.uint8]
@@ -143,5 +144,6 @@ def render_segment(
             raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
         count += 1
         yield frame.permute(1, 2, 0).contiguous().numpy()
+    give_back_memory()
     if count != (segment.frames if stop is None else stop) - start:
         raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")
