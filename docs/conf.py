@@ -24,10 +24,11 @@ include_patterns = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md
 
 # Links to headings, as forges make their anchors; one that leads nowhere is a warning, and `make site` fails on it.
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
+smartquotes = False  # options begin with two hyphens
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
