@@ -16,7 +16,7 @@ lint:            ## style, types and the direction of imports
 	lint-imports
 
 site:            ## build the documentation site into build/site; a broken link or any other warning fails
-	$(PYTHON) -m sphinx -W --keep-going -q -b html -c docs . build/site
+	$(PYTHON) -m sphinx -E -W --keep-going -q -b html -c docs . build/site
 
 linkcheck:       ## ask for every link of the documentation that leads elsewhere (needs the network)
 	$(PYTHON) -m sphinx -q -b linkcheck -c docs . build/linkcheck

@@ -44,6 +44,12 @@ def test_links_and_own_files_are_not(text: str) -> None:
 
 
 def test_a_docstring_becomes_what_it_looks_like() -> None:
-    lines = ["z_{i+1} = g(z_i), |x| *kept* by `next_latent`.", "", "    seal(path_, *keys)", "", "data_: bytes."]
+    lines = ["z_{i+1} = g(z_i), |x| *kept*", "by `next_latent`.", "", "    seal(path_, *keys)", "", "Text."]
     expected = [r"z\_{i+1} = g(z\_i), \|x\| \*kept\* by ``next_latent``.", ""]
-    assert marked_up(lines) == [*expected, "::", "", "    seal(path_, *keys)", "", r"data\_: bytes."]
+    assert marked_up(lines) == [*expected, "::", "", "    seal(path_, *keys)", "", "Text.", ""]
+
+
+def test_parameters_become_a_list() -> None:
+    lines = ["Seal. It is: slow.", "", "z: (C, H) uint8. size_b, data: bytes, 1..2. Even.", "Raises ShapeError: never."]
+    items = ["- ``z``: (C, H) uint8.", "", "- ``size_b, data``: bytes, 1..2. Even.", ""]
+    assert marked_up(lines) == ["Seal. It is: slow.", "", *items, "Raises ShapeError: never.", ""]

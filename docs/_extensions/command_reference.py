@@ -39,7 +39,7 @@ class Commands(SphinxDirective):
         if examples:
             section += [nodes.paragraph("", "For example:"), _literal("\n".join(examples))]
         rows = [row for parameter in command.get_params(context) if (row := _row(parameter, context))]
-        section += _table(rows)
+        section += _list(rows)
         return section
 
 
@@ -53,13 +53,12 @@ def _literal(text: str) -> nodes.literal_block:
     return nodes.literal_block(text, text, language="text")
 
 
-def _table(rows: list[tuple[str, str]]) -> nodes.table:
-    body = nodes.tbody()
+def _list(rows: list[tuple[str, str]]) -> nodes.definition_list:
+    items = []
     for names, text in rows:
-        named = nodes.entry("", nodes.paragraph("", "", nodes.literal(names, names)))
-        body += nodes.row("", named, nodes.entry("", nodes.paragraph("", text)))
-    columns = [nodes.colspec(colwidth=width) for width in (35, 65)]
-    return nodes.table("", nodes.tgroup("", *columns, body, cols=2))
+        term = nodes.term("", "", nodes.literal(names, names))
+        items.append(nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", text))))
+    return nodes.definition_list("", *items)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
