@@ -15,7 +15,13 @@ lint:            ## style, types and the direction of imports
 	$(PYTHON) -m mypy
 	lint-imports
 
+site:            ## build the documentation site into build/site; a broken link or any other warning fails
+	$(PYTHON) -m sphinx -E -W --keep-going -q -b html -c docs . build/site
+
+linkcheck:       ## ask for every link of the documentation that leads elsewhere (needs the network)
+	$(PYTHON) -m sphinx -q -b linkcheck -c docs . build/linkcheck
+
 docs:            ## run every code block of the README and the docs, and every example
 	$(PYTHON) tests/run_documents.py
 
-.PHONY: help setup test lint docs
+.PHONY: help setup test lint site linkcheck docs
