@@ -12,10 +12,14 @@ from PIL import Image
 
 import neuralcipher
 from neuralcipher.container import AEAD_NAMES, SUITES, BundleReader
-from neuralcipher.errors import NeuralCipherError
+from neuralcipher.errors import NeuralCipherError, UnsupportedError
+from neuralcipher.flows import base as flows
+from neuralcipher.generators import base as generators
+from neuralcipher.pipeline.kinds import SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.registry import entry_names
 
 GOLDEN = Path(__file__).with_name("golden")
+KINDS = (SECTION_FLOW, SECTION_GENERATOR)
 BUNDLES = sorted(GOLDEN.glob("*/*.ncv"))
 
 
@@ -58,6 +62,24 @@ def test_its_sound_comes_out_packet_by_packet(folder: Path, tmp_path: Path) -> N
 def test_it_does_not_open_with_another_key(path: Path) -> None:
     with pytest.raises(NeuralCipherError, match="no key slot"):
         frames_of(path, [KEY if credential(path.stem) is PHRASE else PHRASE])
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("step", [-1, 1], ids=["older", "newer"])
+def test_a_section_of_another_version_is_not_called_damaged(path: Path, step: int) -> None:
+    with BundleReader.open(path) as reader:
+        reader.unlock([credential(path.stem)])
+        sections = [next(section for section in reader.sections if section.kind == kind) for kind in KINDS]
+        names = [section.attributes["name"] for section in sections]
+        stored = [reader.read_section(section) for section in sections]
+    flow, generator = (bytes([data[0] + step]) + data[1:] for data in stored)
+    hint = "newer" if step > 0 else "that sealed it"
+    with pytest.raises(UnsupportedError, match="version") as refused:
+        flows.find(names[0]).video_shape(flow)
+    assert hint in refused.value.hint
+    with pytest.raises(UnsupportedError, match="version") as refused:
+        generators.find(names[1]).from_bytes(generator, (3, 32, 48))
+    assert hint in refused.value.hint
 
 
 def test_everything_that_can_be_written_today_is_among_the_newest() -> None:
