@@ -16,7 +16,7 @@ COPY neuralcipher neuralcipher
 RUN test -n "$TORCH_CPU_INDEX" || { echo "pass --build-arg TORCH_CPU_INDEX=..., see docs/install.md" >&2; exit 1; } \
  && PIP_EXTRA_INDEX_URL="$TORCH_CPU_INDEX" /opt/ncipher/bin/python -m pip install -c pins.txt . \
  && /opt/ncipher/bin/python -m pip uninstall --yes pip \
- && rm -rf /opt/ncipher/lib/python*/site-packages/torch/include
+ && rm -rf /opt/ncipher/lib/python*/site-packages/torch/include /opt/ncipher/lib/python*/site-packages/torch/test
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="neuralcipher" \

@@ -5,7 +5,7 @@
 Needs git, bubblewrap (`bwrap`) and, for the wheels, what pip is configured for. The root is the /usr of this machine or
 FOLDER, say one that debootstrap or `docker export` made; it needs Python with venv. In it there is no repository, no
 network, no /etc, /root or /usr/local of this machine, an empty home, a bare environment, and a user without rights.
---keep leaves the wheels and the installation in a folder, for a second look.
+--keep leaves the wheels and the installation in a new folder, for a second look.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ def main() -> None:
         sys.exit("bwrap is not installed: the package is called bubblewrap")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if chosen.keep is None else chosen.keep.resolve()
+        if chosen.keep is not None and place.exists():
+            sys.exit(f"{place} is there already")
         for name in ("wheels", "app", "home", "release"):
-            (place / name).mkdir(parents=True, exist_ok=True)
+            (place / name).mkdir(parents=True)
         script = [sys.executable, str(SOURCE / ".ci" / "build_release.py"), str(place / "release")]
         subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
         (wheel,) = (place / "release").glob("*.whl")
