@@ -12,6 +12,11 @@ from neuralcipher.errors import UsageError
 T = TypeVar("T")
 
 
+def entry_names(group: str) -> list[str]:
+    """Names in an entry-point group, sorted; nothing is imported for them."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
 class Registry(Generic[T]):
     """Maps a name to a variant, importing it only when it is asked for.
 
@@ -35,7 +40,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every name that `get` accepts, sorted."""
-        return sorted({*self._registered, *(point.name for point in entry_points(group=self._group))})
+        return sorted({*self._registered, *entry_names(self._group)})
 
     def get(self, name: str) -> T:
         """Return the variant called `name`. Raises UsageError, naming the nearest, if there is none."""

@@ -55,7 +55,10 @@ def test_the_wheel_holds_the_package_with_its_data_and_no_tests(built: Path) -> 
         names = wheel.namelist()
         modes = {entry.external_attr >> 16 & 0o777 for entry in wheel.infolist()}
     assert modes <= {0o644, 0o664}
-    inside = {name for name in names if ".dist-info/" not in name}
+    outside = {name for name in names if ".dist-info/" in name or ".data/" in name}
+    assert [name for name in outside if name.endswith(".data/data/share/man/man1/ncipher.1")]
+    assert len([name for name in outside if ".data/" in name]) == 1
+    inside = set(names) - outside
     assert inside == set(git("ls-tree", "-r", "--name-only", "HEAD", "neuralcipher").splitlines())
     assert {"neuralcipher/py.typed", "neuralcipher/data/bunny.mp4", "neuralcipher/data/latent_network.bin"} <= inside
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

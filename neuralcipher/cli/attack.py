@@ -12,6 +12,7 @@ import typer
 
 from neuralcipher import forking
 from neuralcipher.attacks.preload import warm
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import attack_progress, messages, print_json, result, tell
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
 
 
 def attack(
-    bundle: Annotated[Path | None, typer.Argument(help="The bundle to attack; or name a --generator.")] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to attack; or name a --generator.", autocompletion=completion.bundles),
+    ] = None,
     generator: Annotated[
-        str | None, typer.Option(help="feistel, autoencoder, chacha20, or a planted one such as weak-lcg32.")
+        str | None,
+        typer.Option(
+            help="feistel, autoencoder, chacha20, or a planted one such as weak-lcg32.",
+            autocompletion=completion.generators,
+        ),
     ] = None,
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
@@ -37,8 +45,14 @@ def attack(
     ] = None,
     shape: Annotated[str, typer.Option(help="CxHxW of the generator's latent.")] = "3x128x128",
     list_: Annotated[bool, typer.Option("--list", help="List the attacks and what each states.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Run this attack; may be given more than once.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave this attack out; may be given more than once.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this attack; may be given more than once.", autocompletion=completion.attacks),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave this attack out; may be given more than once.", autocompletion=completion.attacks),
+    ] = None,
     full: Annotated[bool, typer.Option("--full/--quick", help="Within an hour, or within two minutes.")] = False,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one for each core, at most 8.")] = None,

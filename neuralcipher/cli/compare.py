@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell
 from neuralcipher.errors import UsageError
 from neuralcipher.process import prepare
@@ -31,11 +32,15 @@ _COLUMNS = {
 
 def compare(
     video: Annotated[Path, typer.Argument(help="A video, or a folder of PNG or JPEG frames.")],
-    flows: Annotated[str, typer.Option(help="Names of flows, with commas between.")] = "latent,autoencoder",
+    flows: Annotated[
+        str, typer.Option(help="Names of flows, with commas between.", autocompletion=completion.several_flows)
+    ] = "latent,autoencoder",
     budget: Annotated[float, typer.Option(help="Seconds of fitting for each flow.")] = 30.0,
     scale: Annotated[str | None, typer.Option(help="Shrink to WIDTHxHEIGHT; one may be -1.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Take only the first so many frames.")] = None,
-    generator: Annotated[str, typer.Option(help="feistel, autoencoder or chacha20.")] = "feistel",
+    generator: Annotated[
+        str, typer.Option(help="feistel, autoencoder or chacha20.", autocompletion=completion.generators)
+    ] = "feistel",
     seed: Annotated[int, typer.Option(help="Of the training draws.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the table and a contact sheet as one HTML page.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write the contact sheet as a PNG file.")] = None,

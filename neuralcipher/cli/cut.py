@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import progress_line
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -20,7 +21,7 @@ from neuralcipher.process import prepare
 
 
 def cut(
-    bundle: Annotated[Path, typer.Argument(help="The bundle; it stays as it is.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle; it stays as it is.", autocompletion=completion.bundles)],
     segments: Annotated[
         str, typer.Option(metavar="FROM-TO", help="Which, both included and counted from 0: 3-7, 3, or 3- to the end.")
     ],

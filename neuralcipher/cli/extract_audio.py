@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, size_text
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -20,7 +21,7 @@ from neuralcipher.cli.open import check_suite
 
 
 def extract_audio(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.", autocompletion=completion.bundles)],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, size_text, visible
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle.", autocompletion=completion.bundles)],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def join(
-    bundles: Annotated[list[Path], typer.Argument(help="Two bundles or more, in the order in which they are shown.")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two bundles or more, in the order in which they are shown.", autocompletion=completion.bundles
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new bundle.")],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,

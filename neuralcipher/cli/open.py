@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, progress_line, result
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -23,7 +24,7 @@ from neuralcipher.process import prepare
 
 
 def open_(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.", autocompletion=completion.bundles)],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,
@@ -42,7 +43,7 @@ def open_(
         bool, typer.Option("--bare", help="Open a bare bundle too, which anyone may have made or changed.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

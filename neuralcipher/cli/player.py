@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, size_text, warn
 
 _LARGE_BYTES = 200_000_000
 
 
 def player(
-    bundle: Annotated[Path | None, typer.Argument(help="The bundle; without one, the page asks for a file.")] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle; without one, the page asks for a file.", autocompletion=completion.bundles),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page; default: BUNDLE.html, or player.html.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, warn
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def rekey(
-    bundle: Annotated[Path, typer.Argument(help="The bundle; it is replaced.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle; it is replaced.", autocompletion=completion.bundles)],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuralcipher.cli import many
+from neuralcipher.cli import completion, many
 from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
@@ -50,7 +50,8 @@ def seal(
         str,
         typer.Option(
             help="fast, balanced or best: 5, 16 or 80 seconds per megapixel, all frames together. "
-            "Coding itself takes about 5 of them, whatever the budget; training gets the rest."
+            "Coding itself takes about 5 of them, whatever the budget; training gets the rest.",
+            autocompletion=completion.presets,
         ),
     ] = "balanced",
     budget: Annotated[float | None, typer.Option(help="Seconds for the whole video instead of a preset.")] = None,
@@ -82,9 +83,15 @@ def seal(
         typer.Option(help="Fit the segments on a Ray cluster: auto for the one that runs here, or HOST:PORT."),
     ] = None,
     flow: Annotated[
-        str, typer.Option(help="latent, autoencoder, recurrent, mlp or lstm, or one that you installed.")
+        str,
+        typer.Option(
+            help="latent, autoencoder, recurrent, mlp or lstm, or one that you installed.",
+            autocompletion=completion.flows,
+        ),
     ] = "latent",
-    generator: Annotated[str, typer.Option(help="feistel, autoencoder or chacha20.")] = "feistel",
+    generator: Annotated[
+        str, typer.Option(help="feistel, autoencoder or chacha20.", autocompletion=completion.generators)
+    ] = "feistel",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", help="NAME=NUMBER for the flow, such as steps=500.")
     ] = None,
@@ -97,8 +104,12 @@ def seal(
             help="The recurrent flow recalls pictures so many times smaller; a network enlarges and repairs them."
         ),
     ] = None,
-    suite: Annotated[str, typer.Option(help="sealed, or bare (readable <g,F>, for research).")] = "sealed",
-    aead: Annotated[str, typer.Option(help="chacha20-poly1305 or aes-256-gcm.")] = "chacha20-poly1305",
+    suite: Annotated[
+        str, typer.Option(help="sealed, or bare (readable <g,F>, for research).", autocompletion=completion.suites)
+    ] = "sealed",
+    aead: Annotated[
+        str, typer.Option(help="chacha20-poly1305 or aes-256-gcm.", autocompletion=completion.aeads)
+    ] = "chacha20-poly1305",
     include_private: Annotated[
         bool, typer.Option("--include-private", help="Store sound and name in a bare bundle too, in clear.")
     ] = False,
@@ -108,7 +119,7 @@ def seal(
     checkpoint_every: Annotated[
         float, typer.Option(metavar="<seconds>", help="Keep what is done so often, encrypted, beside the bundle.")
     ] = 30.0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)] = "auto",
     seed: Annotated[int | None, typer.Option(help="Make the training draws reproducible.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a damaged video instead of warning.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, visible
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -20,7 +21,7 @@ from neuralcipher.process import prepare
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle.", autocompletion=completion.bundles)],
     key: KeyOption = None,
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,

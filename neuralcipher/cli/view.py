@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, result, tell
 from neuralcipher.cli.player import page_of
 
 
 def view(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, such as video.ncv.", autocompletion=completion.bundles)],
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as one JSON object.")] = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from neuralcipher.errors import LimitError, PayloadDamagedError
+from neuralcipher.errors import LimitError, PayloadDamagedError, UnsupportedError
 
 
 class FieldReader:
@@ -34,6 +34,10 @@ class FieldReader:
     def _unpack(self, layout: str) -> int:
         value: int = struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
         return value
+
+    def version(self, known: int) -> None:
+        """The version byte that a section begins with. Raises UnsupportedError if it is not the one known here."""
+        check_version(self._unpack("<B"), known, self._noun)
 
     def u8(self, low: int = 0, high: int = 0xFF) -> int:
         """An unsigned byte within low..high."""
@@ -81,6 +85,15 @@ class FieldReader:
     def damaged(self, what: str) -> PayloadDamagedError:
         """An error that says what is wrong with these bytes, to be raised by the caller."""
         return PayloadDamagedError(f"the {self._noun} {what}", hint="the bundle is damaged: restore it from a copy")
+
+
+def check_version(found: int, known: int, noun: str) -> None:
+    """Refuse a section of another version: it is whole, but for another program. Raises UnsupportedError."""
+    if found != known:
+        raise UnsupportedError(
+            f"the {noun} has version {found}, and this neuralcipher reads version {known}",
+            hint="open it with the neuralcipher that sealed it" if found < known else "install a newer neuralcipher",
+        )
 
 
 def pack_block(data: bytes) -> bytes:

@@ -187,7 +187,7 @@ def _apply(stage: Algorithm1, inputs: Tensor, device: torch.device) -> Tensor:
 
 def _head(reader: FieldReader) -> tuple[int, int, int]:
     """(frames, height, width), with which a section begins."""
-    reader.u8(_VERSION, _VERSION)
+    reader.version(_VERSION)
     count = reader.u32(1, _MAX_FRAMES)
     height, width = reader.u16(1, _MAX_SIDE), reader.u16(1, _MAX_SIDE)
     reader.bounded(height * width, 1, _MAX_PIXELS)

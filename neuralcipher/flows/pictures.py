@@ -61,8 +61,8 @@ class VideoHead:
 
     @classmethod
     def read(cls, reader: FieldReader, version: int) -> VideoHead:
-        """Raises PayloadDamagedError or LimitError on anything that `to_bytes` does not write."""
-        reader.u8(version, version)
+        """Raises UnsupportedError for another version, PayloadDamagedError or LimitError on anything else."""
+        reader.version(version)
         count = reader.u32(1, _MAX_FRAMES)
         height, width = reader.u16(1, _MAX_SIDE), reader.u16(1, _MAX_SIDE)
         reader.bounded(height * width, 1, _MAX_PIXELS)

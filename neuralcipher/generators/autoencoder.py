@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neuralcipher.coding.binary import check_version
 from neuralcipher.errors import CheckFailedError, LimitError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
@@ -181,13 +182,15 @@ class AutoencoderGenerator:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> AutoencoderGenerator:
-        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong shape."""
+        """Read what `to_bytes` wrote. Raises UnsupportedError for another version, PayloadDamagedError on anything
+        else, ShapeError for a wrong shape."""
         shape = _check_shape(shape)
         damaged = PayloadDamagedError("the autoencoder generator section is damaged")
         if len(data) < _LAYOUT.size:
             raise damaged
         version, activation, nconv = _LAYOUT.unpack_from(data)
-        if version != _VERSION or activation not in (_TRIANGLE, _RELU) or not 1 <= nconv <= MAX_FILTERS:
+        check_version(version, _VERSION, "autoencoder generator section")
+        if activation not in (_TRIANGLE, _RELU) or not 1 <= nconv <= MAX_FILTERS:
             raise damaged
         layers = _layers(shape[0], nconv)
         if len(data) != _LAYOUT.size + sum(9 * layer.inputs * layer.outputs + 2 * layer.outputs for layer in layers):

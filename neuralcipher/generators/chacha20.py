@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from torch import Tensor
 
+from neuralcipher.coding.binary import check_version
 from neuralcipher.errors import PayloadDamagedError
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
 from neuralcipher.generators.expand import SEED_BYTES, check_seed
@@ -47,8 +48,9 @@ class ChaCha20Generator:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> ChaCha20Generator:
-        """Read what `to_bytes` wrote: a version byte and the seed. Raises PayloadDamagedError on anything else."""
-        if len(data) != 1 + SEED_BYTES or data[0] != _VERSION:
+        """Read what `to_bytes` wrote: a version byte and the seed. Raises UnsupportedError, PayloadDamagedError."""
+        check_version(data[0] if data else _VERSION, _VERSION, "chacha20 generator section")
+        if len(data) != 1 + SEED_BYTES:
             raise PayloadDamagedError("the chacha20 generator section is damaged")
         return cls(shape, data[1:])
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuralcipher.coding.binary import check_version
 from neuralcipher.errors import CheckFailedError, LimitError, PayloadDamagedError, ShapeError, UsageError
 from neuralcipher.generators import checks
 from neuralcipher.generators.base import Shape, check_shape, flatten_latents, register
@@ -194,16 +195,13 @@ class FeistelGenerator:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Shape) -> FeistelGenerator:
-        """Read what `to_bytes` wrote. Raises PayloadDamagedError on anything else, ShapeError for a wrong shape."""
+        """Read what `to_bytes` wrote. Raises UnsupportedError for another version, PayloadDamagedError on anything
+        else, ShapeError for a wrong shape."""
+        check_version(data[0] if data else _VERSION, _VERSION, "feistel generator section")
         if len(data) != _LAYOUT.size:
             raise PayloadDamagedError(f"the feistel generator section has {len(data)} bytes, not {_LAYOUT.size}")
-        version, rounds, hidden, counter, seed = _LAYOUT.unpack(data)
-        if (
-            version != _VERSION
-            or not 1 <= rounds <= MAX_ROUNDS
-            or not 1 <= hidden <= MAX_HIDDEN
-            or counter >= MAX_ATTEMPTS
-        ):
+        _, rounds, hidden, counter, seed = _LAYOUT.unpack(data)
+        if not 1 <= rounds <= MAX_ROUNDS or not 1 <= hidden <= MAX_HIDDEN or counter >= MAX_ATTEMPTS:
             raise PayloadDamagedError("the feistel generator section is damaged")
         return cls(shape, seed, FeistelConfig(rounds, hidden), counter=counter)
 

@@ -76,7 +76,6 @@ def test_what_is_not_a_video_is_refused(frames: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("offset", "layout", "value"),
     [
-        (0, "B", 2),
         (1, "I", 0),
         (1, "I", 65_537),
         (5, "H", 0),

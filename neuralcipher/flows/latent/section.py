@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralcipher.coding.binary import FieldReader, pack_varint
-from neuralcipher.errors import UnsupportedError
 from neuralcipher.flows.latent import structure
 from neuralcipher.flows.latent.warp import BLOCK
 from neuralcipher.generators.base import Keystream, Shape
@@ -83,14 +82,7 @@ def most_frames(height: int, width: int) -> int:
 def parse(data: bytes) -> LatentSection:
     """Read a section; messages stay masked. Raises UnsupportedError, PayloadDamagedError or LimitError on others."""
     reader = FieldReader(data, _NOUN)
-    version = reader.u8()
-    if version != VERSION:
-        raise UnsupportedError(
-            f"the {_NOUN} has version {version}, and this neuralcipher reads version {VERSION}",
-            hint="open it with the neuralcipher that sealed it"
-            if version < VERSION
-            else "install a newer neuralcipher",
-        )
+    reader.version(VERSION)
     frames = reader.u32(1, MAX_FRAMES)
     height, width = reader.u16(1, MAX_SIDE), reader.u16(1, MAX_SIDE)
     reader.bounded(height * width, 1, MAX_PIXELS)
