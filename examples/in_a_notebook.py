@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Look at results in a notebook
 #
-# Needs matplotlib: `pip install "neuralcipher[plots]"`. Small on purpose: six frames, 96 pixels wide, a second of fitting
-# for each flow. Run it in an empty folder: it writes `video.mp4`, `video.ncv` and three pictures there.
+# Needs matplotlib: `pip install "neuralcipher[plots]"`. Small on purpose: six frames, 96 pixels wide, a second of
+# fitting for each flow. Run it in an empty folder: it writes `video.mp4`, `video.ncv` and three pictures there.
 
 # %%
 import shutil

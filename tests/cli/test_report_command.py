@@ -62,7 +62,7 @@ def test_a_page_without_an_original(ncipher: Here) -> None:
     page = (ncipher.folder / PAGE).read_text(encoding="utf-8")
     text = text_of(page)
     for words in (
-        "Whole: every chunk and section checks.",
+        "Whole: every chunk and section was checked.",
         "48 of 32x18",
         "version 1, suite sealed, chacha20-poly1305",
         "1: key",

@@ -13,7 +13,8 @@ from neuralcipher.attacks.report.markup import document, items, pairs, scrolled,
 from neuralcipher.attacks.report.summary import Summary, summary_table
 from neuralcipher.attacks.report.svg import figure_html, number, shares_bar
 from neuralcipher.container import SUITE_BARE
-from neuralcipher.pipeline.examining import Examination, Fit, FrameQuality, ShownPicture
+from neuralcipher.pipeline.examining import Examination, Fit, FrameQuality, Picture, ShownPicture
+from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.video.metadata import plain_text
 
 _MOST_POINTS = 400
@@ -28,7 +29,7 @@ _NO_ATTACK = "No attack was run: --attack quick runs the suite, --attack-report 
 
 def bundle_page(found: Examination, attacked: Summary | None) -> str:
     """The HTML; it needs no other file and no network, and holds no secret. attacked: None if nothing was attacked."""
-    return document(f"Report on {found.name}", "".join(_body(found, attacked)))
+    return document(f"Report on {plain_text(found.name)}", "".join(_body(found, attacked)))
 
 
 def _body(found: Examination, attacked: Summary | None) -> Iterator[str]:
@@ -47,7 +48,9 @@ def _body(found: Examination, attacked: Summary | None) -> Iterator[str]:
 
 def _headline(found: Examination) -> str:
     count = len(found.problems)
-    verdict = f"{count} problem{'s' if count > 1 else ''} found." if count else "Whole: every chunk and section checks."
+    verdict = (
+        f"{count} problem{'s' if count > 1 else ''} found." if count else "Whole: every chunk and section was checked."
+    )
     quality = found.fit.quality if found.fit is not None else None
     told = f" {quality.psnr_db:.2f} dB against {found.fit.original}." if quality is not None and found.fit else ""
     video = found.video
@@ -60,7 +63,7 @@ def _headline(found: Examination) -> str:
 
 
 def _facts(found: Examination) -> str:
-    video, sound = found.video, found.sound
+    video = found.video
     generators, flows = _names(s.generator_name for s in found.segments), _names(s.flow_name for s in found.segments)
     rate = video.average_rate[0] / video.average_rate[1]
     return pairs(
@@ -74,17 +77,18 @@ def _facts(found: Examination) -> str:
             "segments": f"{len(found.segments):,}",
             "generator": generators,
             "flow": flows,
-            "sound": _sound(found)
-            if sound is None
-            else f"{plain_text(sound.codec)}, {sound.sample_rate:,} Hz, "
-            f"{plain_text(sound.layout)}, {sound.packets:,} packets of {sound.size_bytes:,} bytes",
+            "sound": _sound(found),
             "SHA-256": found.sha256,
         }
     )
 
 
 def _sound(found: Examination) -> str:
-    return "cannot be read" if any(share.kind == "audio" for share in found.shares) else "none"
+    sound = found.sound
+    if sound is None:
+        return "cannot be read" if any(share.kind == SECTION_AUDIO for share in found.shares) else "none"
+    size = f"{sound.packets:,} packets of {sound.size_bytes:,} bytes together"
+    return f"{plain_text(sound.codec)}, {sound.sample_rate:,} Hz, {plain_text(sound.layout)}, {size}"
 
 
 def _names(names: Iterator[str]) -> str:
@@ -107,24 +111,21 @@ def _bytes(found: Examination) -> str:
 
 
 def _pictures(shown: Sequence[ShownPicture]) -> str:
-    missing = [picture.number for picture in shown if picture.opened is None]
-    rows = []
+    """Opened frames in one row; with an original, each beside it in a row of its own."""
+    rows: list[list[tuple[str, Picture]]] = []
+    alone: list[tuple[str, Picture]] = []
+    missing = []
     for picture in shown:
-        if picture.opened is not None:
-            name = f"frame {picture.number}, {picture.time_s:.2f} s"
-            row = [(name, picture.opened)]
-            rows.append(
-                [(f"{name}, opened", picture.opened), ("original", picture.truth)] if _has_truth(picture) else row
-            )
-    if rows and len(rows[0]) == 1:
-        rows = [[cell for row in rows for cell in row]]
-    told = [f"frame {number_} cannot be shown: its segment is damaged" for number_ in missing]
+        name = f"frame {picture.number}, {picture.time_s:.2f} s"
+        if picture.opened is None:
+            missing.append(f"frame {picture.number} cannot be shown: its segment is damaged")
+        elif picture.truth is None:
+            alone.append((name, picture.opened))
+        else:
+            rows.append([(f"{name}, opened", picture.opened), ("original", picture.truth)])
+    rows += [alone] if alone else []
     sheet = figure_html(Pictures("At most 320 pixels a side.", rows)) if rows else ""
-    return sheet + (items(told) if told else "")
-
-
-def _has_truth(picture: ShownPicture) -> bool:
-    return picture.truth is not None
+    return sheet + (items(missing) if missing else "")
 
 
 def _quality(fit: Fit | None) -> str:
