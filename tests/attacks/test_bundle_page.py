@@ -27,7 +27,7 @@ def test_what_others_wrote_is_text() -> None:
     for tag in ("<b>", "<i>", "<u>", "<s>", "<script>", "\u202e"):
         assert tag not in page.replace("<b>If", ""), tag
     assert "a_rather_long_name_of_a_file_without_a_single_space_in_it_&lt;b&gt;_&amp;_more.mp4" in page
-    assert "default-src 'none'" in page
+    assert "default-src &#x27;none&#x27;" in page
 
 
 def test_a_long_bundle_makes_no_long_page() -> None:
