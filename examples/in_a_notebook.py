@@ -38,7 +38,7 @@ print(f"{found.fit.quality.psnr_db:.2f} dB, {found.bits_per_pixel:.2f} bits per 
 # Several flows for the same seconds. `to_dicts` is what `pandas.DataFrame` takes.
 
 # %%
-compared = compare(Path("video.mp4"), ["latent", "mlp"], budget_s=1, scale="96x-1", max_frames=6)
+compared = compare(Path("video.mp4"), ["latent", "recurrent"], budget_s=1, scale="96x-1", max_frames=6)
 plots.rate_distortion(compared).figure.savefig("rate.png")
 for row in compared.to_dicts():
     print(row["codec"], row["size_bytes"], round(row["psnr_db"], 2))

@@ -35,5 +35,6 @@ def test_it_shows_the_bundle_and_no_key(tmp_path: Path) -> None:
 
 
 def test_it_loads_nothing_heavy() -> None:
-    code = "import sys, neuralcipher; neuralcipher.Bundle; sys.exit(bool({'torch', 'av', 'PIL', 'rich'} & set(sys.modules)))"
+    heavy = {"torch", "av", "PIL", "rich"}
+    code = f"import sys, neuralcipher; neuralcipher.Bundle; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
