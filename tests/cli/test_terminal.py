@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,12 +68,23 @@ def test_progress_is_whole_in_80_columns(tmp_path: Path) -> None:
     seen = in_a_terminal([sys.executable, "-c", PROGRESS], tmp_path)
     assert ESCAPE in seen
     assert "\N{HORIZONTAL ELLIPSIS}" not in seen
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen))
+    assert 60 < max(map(len, lines)) <= 80
     for words in (
         "segment 1024 of 4096  31.25 dB  about 123.4 KB",
         "step 123456  31.25 dB",
         "known-plaintext-inversion",
     ):
         assert words in seen, words
+
+
+def test_colours_can_be_read_on_light_and_on_dark(tmp_path: Path) -> None:
+    """No yellow, cyan, green, white or black, of which a light or a dark ground hides one or the other."""
+    told = 'from neuralcipher.cli.console import warn; warn("careful")'
+    seen = in_a_terminal([sys.executable, "-c", PROGRESS + told], tmp_path)
+    seen += in_a_terminal([NCIPHER, "info", "absent.ncv"], tmp_path)
+    codes = {code for style in re.findall(r"\x1b\[([0-9;]*)m", seen) for code in style.split(";")}
+    assert {"31", "35"} <= codes <= {"", "0", "1", "31", "35", "90"}
 
 
 @pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["no-color", "dumb"])
