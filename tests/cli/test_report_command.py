@@ -125,6 +125,15 @@ def test_the_parts_add_up(ncipher: Here) -> None:
     assert [frame.psnr_db for frame in end.fit.frames] == whole[PART:]
 
 
+def test_sizes_that_were_rounded_when_it_was_sealed(ncipher: Here) -> None:
+    """16:9 becomes 48x28, which bends a pixel by 4 % when it is asked for by both numbers."""
+    options = SealOptions(**{**QUICK, "scale": "48x-1"}, max_frames=2)
+    sealed = neuralcipher.seal(ncipher.folder / "video.mp4", ncipher.folder / "b.ncv", keys=[KEY], options=options)
+    assert (sealed.width, sealed.height) == (48, 28)
+    found = json.loads(ncipher("report", "b.ncv", "-k", "k.bin", "--video", "video.mp4", "--json").stdout)
+    assert found["psnr_db"] == pytest.approx(sealed.psnr_db, abs=0.002)
+
+
 def pictures(folder: Path, width: int, height: int, count: int) -> None:
     folder.mkdir()
     for number in range(count):
