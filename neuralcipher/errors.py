@@ -71,6 +71,12 @@ class VideoError(NeuralCipherError):
     exit_code = EXIT_DAMAGED
 
 
+class ReportFileError(NeuralCipherError):
+    """The file is not a finished report of `ncipher attack`."""
+
+    exit_code = EXIT_DAMAGED
+
+
 class KeyFileError(NeuralCipherError):
     """The key file is not 32 bytes, or is something else."""
 

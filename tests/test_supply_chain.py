@@ -19,7 +19,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("dev.lock.txt", "cuda.lock.txt", "audit.lock.txt")
-OPTIONAL = ("ray",)  # extras that the package imports where they are installed
+OPTIONAL = ("ray", "plots")  # extras that the package imports where they are installed
 EXTRAS = ("test", "docs", "dev", "bench", *OPTIONAL)  # what the lock files hold besides the package's own dependencies
 PIN = re.compile(
     r"^([a-z0-9.-]+)==(\S+)(?: ; (.+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE

@@ -55,6 +55,12 @@ class Report:
         counted = {row.verdict for row in attacked if not row.known} or {row.verdict for row in attacked}
         return next((verdict for verdict in _WORST_FIRST if verdict in counted), Verdict.INCONCLUSIVE)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the headline and one row for each attack."""
+        from neuralcipher.attacks.report.summary import summarised, summary_fragment  # they draw, running does not
+
+        return summary_fragment(summarised(self))
+
 
 @dataclass(slots=True)
 class _Progress:

@@ -17,6 +17,7 @@ from neuralcipher.attacks.report.record import figure_from_dict, figure_to_dict
 from neuralcipher.attacks.session import Settings
 from neuralcipher.errors import UsageError
 
+_HINT = "name another folder"
 _VERSION = 1
 
 
@@ -31,9 +32,9 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder} cannot hold a run: {(error.strerror or '').lower()}") from None
+            raise UsageError(f"{folder} cannot hold a run: {(error.strerror or 'error').lower()}", hint=_HINT) from None
         if not os.access(folder, os.W_OK):
-            raise UsageError(f"{folder} cannot be written", hint="name another folder")
+            raise UsageError(f"{folder} cannot be written", hint=_HINT)
 
     def open(self, target: Mapping[str, Any], settings: Settings) -> JournalFile:
         """The file of this very target and settings."""

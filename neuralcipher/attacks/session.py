@@ -36,9 +36,9 @@ class Settings:
         if self.depth not in DEPTHS:
             raise UsageError(f"no depth is called {self.depth!r}", hint=f"there are: {', '.join(DEPTHS)}")
         if self.budget_s is not None and not 0 < self.budget_s < 10**9:
-            raise UsageError(f"a budget is a positive number of seconds, not {self.budget_s:g}")
+            raise UsageError(f"a budget is a positive number of seconds, not {self.budget_s:g}", hint="leave it out")
         if not 0 <= self.seed < 2**63:
-            raise UsageError(f"a seed is a number in 0..2**63-1, not {self.seed}")
+            raise UsageError(f"a seed is a number in 0..2**63-1, not {self.seed}", hint="choose another one")
 
     @property
     def is_full(self) -> bool:

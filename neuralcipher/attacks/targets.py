@@ -141,7 +141,7 @@ class GeneratorTarget:
 
     def _take_no_options(self) -> None:
         if self.options:
-            raise UsageError(f"the generator {self.name} has no options")
+            raise UsageError(f"the generator {self.name} has no options", hint="leave out -O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def _pair(
     others = other_videos(frames)
     key = keys[0] if reader.suite == SUITE_BARE else reader.bundle_key
     if isinstance(key, Passphrase):
-        raise UsageError("a bare bundle is opened by a key file")
+        raise UsageError("a bare bundle is opened by a key file", hint="pass --key")
     start = partial(_start, reader.header.salt)
     generator = stream.generator
 

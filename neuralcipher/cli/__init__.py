@@ -25,6 +25,7 @@ from neuralcipher.cli import (
     open,
     player,
     rekey,
+    report,
     seal,
     verify,
     view,
@@ -92,6 +93,7 @@ app.command("join")(_interruptible(join.join))
 app.command("extract-audio")(_interruptible(extract_audio.extract_audio))
 app.command("info")(_interruptible(info.info))
 app.command("verify")(_interruptible(verify.verify))
+app.command("report")(_interruptible(report.report))
 app.command("rekey")(_interruptible(rekey.rekey))
 app.command("attack")(_interruptible(attack.attack))
 app.command("compare")(_interruptible(compare.compare))
@@ -157,6 +159,9 @@ def main() -> None:
     sys.exit(code)
 
 
+_DISK_HINT = "check the disk, the path and its permissions"
+
+
 def _run() -> int:
     as_json = _wants_json(sys.argv[1:])
     try:
@@ -176,7 +181,7 @@ def _run() -> int:
         if not isinstance(error, BrokenPipeError):
             where = f" at {error.filename}" if error.filename else ""
             reason = (error.strerror or type(error).__name__).lower()
-            print_error(NeuralCipherError(f"the system reports{where}: {reason}"), as_json=False)
+            print_error(NeuralCipherError(f"the system reports{where}: {reason}", hint=_DISK_HINT), as_json=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except MemoryError:

@@ -13,7 +13,7 @@ import typer
 from neuralcipher import forking
 from neuralcipher.attacks.preload import warm
 from neuralcipher.cli import completion
-from neuralcipher.cli.console import attack_progress, messages, print_json, result, tell
+from neuralcipher.cli.console import attack_progress, columns, messages, print_json, result, result_lines, tell
 from neuralcipher.cli.credentials import KeyOption, PassphraseFileOption, PassphraseOption, credentials
 from neuralcipher.cli.numbers import number_options
 from neuralcipher.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, UsageError
@@ -22,6 +22,7 @@ from neuralcipher.process import prepare
 if TYPE_CHECKING:
     from neuralcipher.attacks.base import Info
     from neuralcipher.attacks.engine import Report
+    from neuralcipher.attacks.judge import Row
     from neuralcipher.attacks.targets import Target
 
 
@@ -82,7 +83,7 @@ def attack(
     prepare()  # before anything loads torch
     jobs = min(8, os.cpu_count() or 1) if jobs is None else jobs
     if jobs < 1:
-        raise UsageError(f"jobs must be 1 or more, not {jobs}")
+        raise UsageError(f"jobs must be 1 or more, not {jobs}", hint="leave out --jobs for one a core")
     if jobs > 1:
         warm()
     with forking.few_threads(1):
@@ -145,7 +146,7 @@ def _target(
     options = number_options(option, "a generator", "rounds=2")
     if bundle is not None:
         if options:
-            raise UsageError("a bundle holds its generator: -O is for --generator")
+            raise UsageError("a bundle holds its generator: -O is for --generator", hint="leave out -O")
         from neuralcipher.files import check_input
 
         check_input(bundle, "bundle")
@@ -157,7 +158,7 @@ def _target(
             reader.unlock(keys)  # a wrong key is told before the work
         return BundleTarget(bundle, tuple(PackedCredential.pack(k) for k in keys), assume_opened)
     if assume_opened:
-        raise UsageError("--assume-opened is for a sealed bundle")
+        raise UsageError("--assume-opened is for a sealed bundle", hint="leave it out, or name a bundle")
     from neuralcipher.attacks.targets import GeneratorTarget
 
     target = GeneratorTarget(str(generator), _shape(shape), options)
@@ -207,10 +208,13 @@ def _list(*, as_json: bool) -> None:
     for info in infos:
         models = ", ".join(model.value for model in info.threat_models)
         properties = ", ".join(str(number) for number in info.properties) or "-"
-        result(f"{info.number:>2} {info.name}: {info.title}")
-        result(f"   property {properties}; {models}; works on a {info.needs.value}")
-        result(f"   {info.statistic}; null: {info.null}; rule: {info.rule}")
-        result(f"   must catch: {info.positive}; must pass: {info.negative}")
+        result_lines(f"{info.number:>2} {info.name}: {info.title}", indent="   ")
+        for line in (
+            f"property {properties}; {models}; works on a {info.needs.value}",
+            f"{info.statistic}; null: {info.null}; rule: {info.rule}",
+            f"must catch: {info.positive}; must pass: {info.negative}",
+        ):
+            result_lines(f"   {line}", indent="     ")
 
 
 def _stated(info: Info) -> dict[str, Any]:
@@ -221,14 +225,10 @@ def _stated(info: Info) -> dict[str, Any]:
 
 
 def _show(report: Report, *, quiet: bool) -> None:
-    """The table on stdout, one line a row; notes and what was skipped on stderr."""
+    """The table on stdout; notes and what was skipped on stderr."""
     for row in report.rows:
-        if row.skipped:
-            continue
-        value = "" if row.target is None else f"{row.target.value:.4g} {row.target.unit}"
-        p = "" if row.adjusted is None else f"p {row.adjusted:.2g}"
-        known = " (by design)" if row.known else ""
-        result(f"{row.info.number:>2} {row.info.name:<28} {row.verdict.value + known:<32} {value:<28} {p}".rstrip())
+        if not row.skipped:
+            _show_row(row)
     skipped = [row for row in report.rows if row.skipped]
     counts = f"{len(report.rows) - len(skipped)} attacks run, {len(skipped)} had nothing to attack"
     partial = ", stopped before the end" if report.partial else ""
@@ -241,3 +241,16 @@ def _show(report: Report, *, quiet: bool) -> None:
             tell(f"{row.info.name}: {note}")
     if messages().is_terminal:
         tell("an attack that fails shows what this budget did not reach, never that a target is secure")
+
+
+def _show_row(row: Row) -> None:
+    """One line, or two where the terminal is too narrow for what was measured."""
+    value = "" if row.target is None else f"{row.target.value:.4g} {row.target.unit}"
+    p = "" if row.adjusted is None else f"p {row.adjusted:.2g}"
+    known = " (by design)" if row.known else ""
+    line = f"{row.info.number:>2} {row.info.name:<25} {row.verdict.value + known:<20} {p:<9}"
+    if len(f"{line} {value}") <= columns():
+        result(f"{line} {value}".rstrip())
+    else:
+        result(line.rstrip())
+        result_lines(f"   {value}", indent="   ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuralcipher.cli import completion
-from neuralcipher.cli.console import print_json, progress_line, result, size_text, tell
+from neuralcipher.cli.console import print_json, progress_line, result, result_lines, size_text, tell
 from neuralcipher.errors import UsageError
 from neuralcipher.process import prepare
 
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
     from neuralcipher.pipeline.comparing import ComparedRow, Comparison
 
 _COLUMNS = {
-    "codec": 25,
-    "bytes": 9,
-    "ratio": 6,
-    "PSNR": 8,
+    "codec": 17,
+    "bytes": 8,
+    "ratio": 5,
+    "dB": 5,
     "SSIM": 6,
     "MS-SSIM": 7,
     "s/frame": 7,
-    "fps": 5,
-    "weights": 8,
+    "fps": 4,
+    "weights": 7,
     "keyed": 5,
 }
-"""Name and width of the table's columns."""
+"""Name and width of the table's columns: 80 together, with the spaces between."""
 
 
 def compare(
@@ -61,7 +62,9 @@ def compare(
             check_output(path, force=force, inputs=[video])
     names = [name.strip() for name in flows.split(",") if name.strip()]
     if not 0 < budget < 10**7:
-        raise UsageError(f"a budget is a positive number of seconds, not {budget:g}")
+        raise UsageError(
+            f"a budget is a positive number of seconds, not {budget:g}", hint="pass --budget 30, or leave it out"
+        )
     prepare()
     from neuralcipher.pipeline.comparing import compare as run
 
@@ -83,16 +86,35 @@ def compare(
             file.write(png(comparison_sheet(found)))
     if html is not None:
         with output_file(html, force=force) as file:
-            file.write(comparison_page(found, table_cells(found), list(_COLUMNS)).encode())
+            heads = ["PSNR, dB" if name == "dB" else name for name in _COLUMNS]
+            file.write(comparison_page(found, table_cells(found), heads).encode())
     if as_json:
         print_json(fields(found))
         return
+    show_table(found)
+    if not quiet:
+        size = f"{found.frames} frames of {found.width}x{found.height}"
+        tell(f"{size}, {found.similarity}; dB is the PSNR; sound is not counted")
+
+
+def show_table(found: Comparison) -> None:
+    """The table on stdout, in 80 columns."""
     result(" ".join(name.ljust(width) for name, width in _COLUMNS.items()).rstrip())
     for cells in table_cells(found):
-        padded = (cell.ljust(width) for cell, width in zip(cells, _COLUMNS.values(), strict=False))
-        result(" ".join(padded).rstrip())
-    if not quiet:
-        tell(f"{found.frames} frames of {found.width}x{found.height}, {found.similarity}; sound is not counted")
+        _show_row(cells)
+
+
+def _show_row(cells: list[str]) -> None:
+    """A row of the table; a long name goes on in the line below, and so does an error."""
+    width = _COLUMNS["codec"]
+    first, *more = textwrap.wrap(cells[0], width, break_long_words=False, break_on_hyphens=False) or [""]
+    if len(cells) == 2:
+        result_lines(f"{cells[0]}: {cells[1]}")
+        return
+    padded = (cell.ljust(width) for cell, width in zip([first, *cells[1:]], _COLUMNS.values(), strict=True))
+    result(" ".join(padded).rstrip())
+    for line in more:
+        result(f"  {line}")
 
 
 def fields(found: Comparison) -> dict[str, Any]:
@@ -139,13 +161,20 @@ def table_cells(found: Comparison) -> list[list[str]]:
                 f"{row.codec} {row.note}".rstrip(),
                 size_text(row.size_bytes),
                 f"{row.ratio:.0f}x",
-                f"{row.psnr_db:.2f} dB",
+                f"{row.psnr_db:.2f}",
                 f"{row.ssim:.4f}",
                 f"{row.ms_ssim:.4f}",
                 f"{row.encode_s_per_frame:.3f}",
                 f"{row.decode_fps:.0f}",
-                "-" if row.parameters is None else f"{row.parameters:,}",
+                _count(row.parameters),
                 keyed,
             ]
         )
     return rows
+
+
+def _count(number: int | None) -> str:
+    """In at most 7 characters."""
+    if number is None:
+        return "-"
+    return f"{number:,}" if number < 10**6 else f"{number / 1e6:.2f}M"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuralcipher.cli.console import print_json, progress_line, size_text, tell
+from neuralcipher.cli.console import print_json, progress_line, size_text, tables, tell
 from neuralcipher.process import prepare
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def demo(
             }
         )
         return
-    from rich.console import Console
-
-    Console().print(_table(rows))
+    tables().print(_table(rows))
 
 
 def _new_folder(folder: Path | None) -> Path:
@@ -100,7 +98,9 @@ def _new_folder(folder: Path | None) -> Path:
                 raise OutputExistsError(f"{folder} exists already", hint="name a folder that does not") from None
             number += 1
         except OSError as error:
-            raise UsageError(f"the folder {target} cannot be made", hint=str(error.strerror)) from None
+            reason = (error.strerror or "error").lower()
+            sentence = f"the folder {target} cannot be made: {reason}"
+            raise UsageError(sentence, hint="choose another with --folder") from None
         else:
             return target
 
@@ -121,6 +121,8 @@ def _table(rows: dict[str, str]) -> Any:
     from rich.table import Table
 
     table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, value)
     return table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuralcipher.cli import completion
-from neuralcipher.cli.console import print_json, result, size_text, visible
+from neuralcipher.cli.console import print_json, result_lines, size_text, visible
 from neuralcipher.cli.credentials import (
     KeyOption,
     PassphraseFileOption,
@@ -52,10 +52,10 @@ def info(
                 text = f"{section['kind']} {section['segment']}: {size_text(section['length'])}"
                 if "frames" in section:
                     text += f", {section['frames']} frames"
-                result(f"  {visible(text)}")
+                result_lines(f"  {visible(text)}", indent="    ")
         else:
             shown = ", ".join(value) if isinstance(value, list) else value
-            result(visible(f"{name.replace('_', ' ')}: {shown}"))
+            result_lines(visible(f"{name.replace('_', ' ')}: {shown}"))
 
 
 def _inside(reader: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _inside(reader: Any) -> dict[str, Any]:
 
     fields = reader.metadata.get("video")
     if not isinstance(fields, dict):
-        raise PayloadDamagedError(f"{reader.name} does not describe its video")
+        raise PayloadDamagedError(f"{reader.name} does not describe its video", hint="it was not made by ncipher seal")
     video = VideoInfo.from_dict(fields)
     names = {
         kind: [s.attributes.get("name") for s in reader.sections if s.kind == kind] for kind in ("generator", "flow")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from neuralcipher.cli.console import print_error, print_json, size_text, tell, visible
+from neuralcipher.cli.console import print_error, print_json, size_text, tables, tell, visible
 from neuralcipher.errors import EXIT_FAILED, CancelledError, NeuralCipherError, OutOfMemoryError, UsageError, WriteError
 from neuralcipher.files import check_input, check_output
 
@@ -107,7 +107,7 @@ def seal_all(
         outcomes.append(Outcome(video, bundle, error=_not_begun(outcomes[-1])))
         _report(outcomes[-1], as_json=as_json, quiet=True)
     if not as_json:
-        _print_table(outcomes)
+        print_table(outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if failed:
         names = ", ".join(str(outcome.video) for outcome in failed)
@@ -174,23 +174,27 @@ def _fields(outcome: Outcome) -> dict[str, object]:
     return dataclasses.asdict(outcome.report)
 
 
-def _print_table(outcomes: Sequence[Outcome]) -> None:
-    from rich.console import Console
+def print_table(outcomes: Sequence[Outcome]) -> None:
+    """What became of every video, on stdout."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("video", "bundle", "size", "frames", "PSNR", "time")
+    table = Table()
+    for name in ("video", "bundle"):
+        table.add_column(name, overflow="fold")  # a path is never cut
+    for name in ("size", "frames", "PSNR", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
     for outcome in outcomes:
         names = Text(visible(str(outcome.video))), Text(visible(str(outcome.bundle)))
         report = outcome.report
         if outcome.error is not None:
-            table.add_row(names[0], Text(f"failed: {outcome.error.message}", style="red"))
+            table.add_row(names[0], Text(f"failed: {visible(outcome.error.message)}", style="red"))
         elif report is None:
-            table.add_row(*names, "there already")
+            table.add_row(names[0], Text(f"{names[1]}, there already"))
         else:
             figures = size_text(report.size_bytes), str(report.frames), f"{report.psnr_db:.2f} dB"
             table.add_row(*names, *figures, f"{report.seconds:.0f} s")
-    Console().print(table)
+    tables().print(table)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from neuralcipher.container import shown
 from neuralcipher.container.directory import (
     TRAILER_BYTES,
     Section,
@@ -119,6 +120,18 @@ class BundleReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return shown.line(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what `ncipher info` says; never a key."""
+        return shown.table(self)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether sections can be read: the bundle is unlocked, or bare."""
+        return self._payload is not None
 
     @property
     def name(self) -> str:

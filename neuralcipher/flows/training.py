@@ -134,7 +134,7 @@ class Trainer:
 
     flow: named in messages. weight_bits: 2..8 trains the end on the grid that is stored; 16 and 32 do not.
     phase: its share of the fit. optimiser: ADAM, LARS or LAMB. half: FP16 with a loss scale, on CUDA only;
-    elsewhere, and without it, bfloat16 where that is faster.
+    elsewhere, and without it, bfloat16 where the processor has it.
     """
 
     def __init__(

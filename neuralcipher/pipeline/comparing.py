@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,40 @@ class Comparison:
     similarity: str
     rows: tuple[ComparedRow, ...]
     truth: tuple[Picture, ...] = dataclasses.field(default=(), repr=False)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows without their pictures, as `pandas.DataFrame` takes them."""
+        names = [field.name for field in dataclasses.fields(ComparedRow) if field.name != "shown"]
+        return [{name: getattr(row, name) for name in names} for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: one row for each codec."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in _HEADS)
+        title = f"{self.video}: {self.frames} frames of {self.width}x{self.height}, {self.budget_s:g} s a flow"
+        body = "".join(f"<tr>{_html_cells(row)}</tr>" for row in self.rows)
+        note = f"<p>{escape(title)}; MS-SSIM is {escape(self.similarity)}; sound is not counted</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+_HEADS = ("codec", "bytes", "ratio", "PSNR, dB", "SSIM", "MS-SSIM", "s/frame", "fps", "weights", "keyed")
+
+
+def _html_cells(row: ComparedRow) -> str:
+    name = f"<td>{escape(f'{row.codec} {row.note}'.rstrip())}</td>"
+    if row.error:
+        return f'{name}<td colspan="{len(_HEADS) - 1}">{escape(row.error)}</td>'
+    cells = (
+        f"{row.size_bytes:,}",
+        f"{row.ratio:.0f}",
+        f"{row.psnr_db:.2f}",
+        f"{row.ssim:.4f}",
+        f"{row.ms_ssim:.4f}",
+        f"{row.encode_s_per_frame:.3f}",
+        f"{row.decode_fps:.0f}",
+        "" if row.parameters is None else f"{row.parameters:,}",
+        {True: "yes", False: "no", None: ""}[row.keyed],
+    )
+    return name + "".join(f"<td>{cell}</td>" for cell in cells)
 
 
 def compare(

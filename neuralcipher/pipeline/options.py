@@ -82,7 +82,7 @@ class SealOptions:
         if self.budget_s is not None and not 0 < self.budget_s < 1e7:
             raise UsageError(f"a budget of {self.budget_s} s cannot be kept", hint="pass seconds above 0")
         if self.segment_frames is not None and self.segment_frames < 1:
-            raise UsageError(f"a segment of {self.segment_frames} frames cannot be", hint="pass 1 or more")
+            raise UsageError(f"a segment cannot have {self.segment_frames} frames", hint="pass 1 or more")
         self._check_target()
 
     @property

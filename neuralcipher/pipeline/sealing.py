@@ -54,7 +54,7 @@ def seal(
     options = options or SealOptions()
     source, output = Path(source), Path(output)
     if jobs is not None and jobs < 1:
-        raise UsageError(f"{jobs} jobs cannot be", hint="pass 1 or more")
+        raise UsageError(f"jobs must be 1 or more, not {jobs}", hint="leave it out for one a core")
     if not keys:
         raise UsageError("sealing needs a key", hint="pass --key or --passphrase")
     check_output(output, force=force, inputs=[source])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.container import BundleReader, Section
-from neuralcipher.errors import PayloadDamagedError
+from neuralcipher.errors import BundleError, PayloadDamagedError, UnsupportedError, UsageError
 from neuralcipher.flows import base as flows
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
@@ -24,6 +26,9 @@ from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Picture = NDArray[np.uint8]
 
+T = TypeVar("T")
+
+_COPY_HINT = "fetch the file again from where it came from"
 _SEGMENT_BYTES = 128 << 20
 _SEGMENT_FRAMES = 256
 
@@ -77,13 +82,35 @@ def stored_video(reader: BundleReader) -> VideoInfo:
     fields = reader.metadata.get("video")
     if not isinstance(fields, dict):
         raise PayloadDamagedError(f"{reader.name} does not describe its video", hint="it was not made by ncipher seal")
-    return VideoInfo.from_dict(fields)
+    with _named(reader):
+        return VideoInfo.from_dict(fields)
 
 
 def stored_audio(reader: BundleReader) -> AudioTrack | None:
     """The sound, or None."""
     section = reader.section(SECTION_AUDIO)
-    return None if section is None else AudioTrack.from_bytes(reader.read_section(section))
+    with _named(reader):
+        return None if section is None else AudioTrack.from_bytes(reader.read_section(section))
+
+
+@contextmanager
+def _named(reader: BundleReader) -> Iterator[None]:
+    """Parsers know no file: say which one it is."""
+    try:
+        yield
+    except BundleError as error:
+        if reader.name in error.message:
+            raise
+        raise type(error)(f"{reader.name}: {error.message}", hint=error.hint or _COPY_HINT) from error
+
+
+def _found(find: Callable[[str], T], name: str, noun: str, reader: BundleReader) -> T:
+    """The variant that a bundle names. Raises UnsupportedError: it is the bundle that asks for it, not the user."""
+    try:
+        return find(name)
+    except UsageError as error:
+        sentence = f"{reader.name} was sealed with the {noun} {name[:64]!r}, which this installation lacks"
+        raise UnsupportedError(sentence, hint="install the package that brings it, or a newer neuralcipher") from error
 
 
 def stored_segments(reader: BundleReader, info: VideoInfo) -> list[StoredSegment]:
@@ -99,12 +126,12 @@ def stored_segments(reader: BundleReader, info: VideoInfo) -> list[StoredSegment
         if generator is None or not in_order or not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
             raise PayloadDamagedError(f"{reader.name} lists its segments wrongly", hint="restore it from a copy")
         if not isinstance(names[0], str) or not isinstance(names[1], str):
-            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator")
+            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator", hint=_COPY_HINT)
         segments.append(
             StoredSegment(len(segments), frames, names[1], generator, names[0], section, info.height, info.width)
         )
     if sum(segment.frames for segment in segments) != info.frames:
-        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames")
+        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames", hint=_COPY_HINT)
     return segments
 
 
@@ -116,7 +143,20 @@ def load_segment(
     Raises PayloadDamagedError if the section shows another number or size of frames than the bundle says: before
     anything is allocated for them.
     """
-    flow = flows.find(segment.flow_name)
+    flow = _found(flows.find, segment.flow_name, "flow", reader)
+    kind = _found(generators.find, segment.generator_name, "generator", reader)
+    with _named(reader):
+        return _load(reader, segment, seed, device, flow, kind)
+
+
+def _load(
+    reader: BundleReader,
+    segment: StoredSegment,
+    seed: SegmentSeed,
+    device: torch.device,
+    flow: type[flows.Flow],
+    kind: type[generators.Generator],
+) -> tuple[type[flows.Flow], bytes, Keystream]:
     section = reader.read_section(segment.flow)
     count, height, width = flow.video_shape(section)
     if (height, width) != (segment.height, segment.width):
@@ -125,7 +165,7 @@ def load_segment(
         raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")
     shape = flow.latent_shape(section)
     parameters = reader.read_section(segment.generator)
-    generator = generators.find(segment.generator_name).from_bytes(parameters, shape).to(device)
+    generator = kind.from_bytes(parameters, shape).to(device)
     return flow, section, Keystream(generator, start(seed, shape, device))
 
 
@@ -139,11 +179,12 @@ def render_segment(
     """Yield frames start..stop-1 of one segment, each (H, W, 3) uint8 RGB."""
     flow, section, keystream = load_segment(reader, segment, reader.segment_seed(segment.number), device)
     count = 0
-    for frame in flow.render(section, keystream, device, start, stop):
-        if tuple(frame.shape) != (3, segment.height, segment.width):
-            raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
-        count += 1
-        yield frame.permute(1, 2, 0).contiguous().numpy()
+    with _named(reader):
+        for frame in flow.render(section, keystream, device, start, stop):
+            if tuple(frame.shape) != (3, segment.height, segment.width):
+                raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")
+            count += 1
+            yield frame.permute(1, 2, 0).contiguous().numpy()
     give_back_memory()
     if count != (segment.frames if stop is None else stop) - start:
         raise PayloadDamagedError(f"segment {segment.number} of {reader.name} has {count} frames, not {segment.frames}")

@@ -25,8 +25,12 @@ def verify(path: str | os.PathLike[str], *, keys: Sequence[Credential]) -> list[
     """
     with BundleReader.open(Path(path)) as reader:
         reader.unlock(keys)
-        problems = reader.verify()
-        return problems or _parse_problems(reader)
+        return problems_in(reader)
+
+
+def problems_in(reader: BundleReader) -> list[Problem]:
+    """The same for a bundle that is unlocked."""
+    return reader.verify() or _parse_problems(reader)
 
 
 def _parse_problems(reader: BundleReader) -> list[Problem]:

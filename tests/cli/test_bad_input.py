@@ -143,7 +143,10 @@ def test_a_full_or_closed_stdout_is_one_sentence(work):
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "ncipher: error: the system reports: no space left on device\n"
+    assert done.stderr == (
+        "ncipher: error: the system reports: no space left on device\n"
+        "  hint: check the disk, the path and its permissions\n"
+    )
     with subprocess.Popen(arguments, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""

@@ -101,6 +101,13 @@ def test_whole_and_damaged(ncipher: Here) -> None:
     assert damaged["problems"]
 
 
+def test_reports(ncipher: Here) -> None:
+    alone = valid("report", ncipher("report", "v.ncv", "-k", "k.bin", "--json").stdout)
+    assert (alone["report"], alone["frames"], alone["psnr_db"]) == ("v.report.html", 4, None)
+    beside = ncipher("report", "v.ncv", "-k", "k.bin", "--video", "video.mp4", "-o", "w.html", "--json").stdout
+    assert valid("report", beside)["psnr_db"] > 10
+
+
 def test_cut_and_joined(ncipher: Here) -> None:
     cut = ncipher("cut", "v.ncv", "-k", "k.bin", "--segments", "0", "-o", "a.ncv", "--json")
     assert valid("cut", cut.stdout)["frames"] == 2

@@ -27,7 +27,6 @@ from neuralcipher.errors import (
     NeuralCipherError,
     PayloadDamagedError,
     UnsupportedError,
-    UsageError,
 )
 from neuralcipher.flows.base import find
 from neuralcipher.flows.latent.section import LatentSection
@@ -97,7 +96,7 @@ def test_stored_file_names(name: str) -> None:
 def test_names_of_flows_and_generators(name: str) -> None:
     section = untrained("mlp", **MLP)
     for data in (video_bundle(section, flow=name), video_bundle(section, generator_name=name)):
-        bundle_refused(data, UsageError)
+        bundle_refused(data, UnsupportedError)
     bundle_refused(video_bundle(section, flow=7), PayloadDamagedError)  # type: ignore[arg-type]
 
 

@@ -136,5 +136,5 @@ def test_jobs_are_bounded_by_segments_memory_and_cores(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_number_of_jobs_that_cannot_be(tmp_path: Path, count: int) -> None:
-    with pytest.raises(UsageError, match=f"{count} jobs cannot be"):
+    with pytest.raises(UsageError, match=f"jobs must be 1 or more, not {count}"):
         seal(tmp_path / "v.ncv", jobs=count)

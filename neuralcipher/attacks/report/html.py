@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, LEVEL, PROPERTIES, Measurement, ThreatModel, Verdict
 from neuralcipher.attacks.figures import Figure, Matrix, Pictures
 from neuralcipher.attacks.judge import Row, gate
+from neuralcipher.attacks.report.markup import document, items, pairs, scrolled
 from neuralcipher.attacks.report.record import Finished, plain
 from neuralcipher.attacks.report.svg import Whisker, figure_html, forest, number
 
@@ -26,16 +24,16 @@ MODELS: Mapping[ThreatModel, str] = {
     ThreatModel.ACTIVE: "altered files, and many tries",
 }
 
-_CLASSES = {
+CLASSES = {
     Verdict.BROKEN: "bad",
     Verdict.ERROR: "doubt",
     Verdict.INVALID: "doubt",
     Verdict.INCONCLUSIVE: "doubt",
     Verdict.NOT_BROKEN: "good",
 }
-_WORST_FIRST = tuple(_CLASSES)
+_WORST_FIRST = tuple(CLASSES)
 
-_HEADLINES = {
+HEADLINES = {
     Verdict.BROKEN: "At least one attack broke the target.",
     Verdict.ERROR: "An attack crashed, so the run says less than it was asked to.",
     Verdict.INVALID: "A control failed, so at least one row says nothing.",
@@ -62,26 +60,15 @@ _PAPER_FIGURES = (
 
 def page(report: Finished) -> str:
     """The HTML of a report, figures included; it needs no other file and no network."""
-    style = (files("neuralcipher") / "data" / "attack-report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     name = str(report.target.get("name", "target"))
-    body = "".join(_body(report, name))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{escape(f'Attacks on {name}: {report.verdict.value}')}</title>"
-        f"<style>{style}</style></head>\n<body><main>\n{body}</main></body></html>\n"
-    )
+    return document(f"Attacks on {name}: {report.verdict.value}", "".join(_body(report, name)))
 
 
 def _body(report: Finished, name: str) -> Iterator[str]:
     run = [row for row in report.rows if not row.skipped]
     yield _headline(report, name, run)
     yield f"<section><h2>Target and run</h2>{_facts(report)}</section>\n"
-    yield f'<section class="box"><h2>What this does not show</h2>{_list(NOT_SHOWN)}</section>\n'
+    yield f'<section class="box"><h2>What this does not show</h2>{items(NOT_SHOWN)}</section>\n'
     yield f"<section><h2>Properties and threat models</h2>{_matrix(run)}</section>\n"
     yield f"<section><h2>Controls</h2>{_controls(run)}</section>\n"
     yield f"<section><h2>Values and intervals</h2>{_forests(run)}</section>\n"
@@ -92,7 +79,7 @@ def _body(report: Finished, name: str) -> Iterator[str]:
     yield f"<section><h2>Validity flags</h2>{_flags(run)}</section>\n"
     yield "<section><h2>Attacks</h2>" + "\n".join(_article(row) for row in run) + "</section>\n"
     skipped = [f"{row.info.name}: {row.skipped}" for row in report.rows if row.skipped]
-    yield f"<section><h2>Not run</h2>{_list(skipped) if skipped else '<p>Every attack had something to work on.</p>'}"
+    yield f"<section><h2>Not run</h2>{items(skipped) if skipped else '<p>Every attack had something to work on.</p>'}"
     yield f"</section>\n<section><h2>Again</h2><pre><code>{escape(report.command)}</code></pre>"
     yield "<p>The same seed gives the same draws; times and what depends on them differ from machine to machine.</p>"
     yield "</section>\n"
@@ -109,8 +96,8 @@ def _headline(report: Finished, name: str, run: Sequence[Row]) -> str:
     partial = "<p>The run was stopped before its end: rows are missing.</p>" if report.partial else ""
     return (
         f"<header><h1>Attacks on {escape(name)}</h1>"
-        f'<div class="headline {_CLASSES[verdict]}"><strong>{escape(verdict.value)}.</strong> '
-        f"{escape(_HEADLINES[verdict] + named)}{partial}</div>"
+        f'<div class="headline {CLASSES[verdict]}"><strong>{escape(verdict.value)}.</strong> '
+        f"{escape(HEADLINES[verdict] + named)}{partial}</div>"
         f'<p class="soft">{escape("; ".join(parts) or "no attack ran")}. The headline is the worst row.</p></header>\n'
     )
 
@@ -130,30 +117,17 @@ def _facts(report: Finished) -> str:
         "versions": ", ".join(f"{key} {value}" for key, value in report.versions.items()),
         "levels": f"{LEVEL:g} for the whole suite (Holm), {CONTROL_LEVEL:g} for each control",
     }
-    return _pairs(target) + _pairs(facts)
-
-
-def _pairs(facts: Mapping[str, str]) -> str:
-    items = (f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value)
-    return f"<dl>{''.join(items)}</dl>"
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+    return pairs(target) + pairs(facts)
 
 
 def _badge(row: Row) -> str:
     known = row.known and row.verdict is Verdict.BROKEN
     text = "BROKEN BY DESIGN" if known else row.verdict.value
-    return f'<span class="badge {"known" if known else _CLASSES[row.verdict]}">{escape(text)}</span>'
+    return f'<span class="badge {"known" if known else CLASSES[row.verdict]}">{escape(text)}</span>'
 
 
 def _anchor(row: Row) -> str:
     return f"attack-{row.info.name}"
-
-
-def _scrolled(table: str, label: str) -> str:
-    return f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">{table}</div>'
 
 
 def _matrix(run: Sequence[Row]) -> str:
@@ -171,7 +145,7 @@ def _matrix(run: Sequence[Row]) -> str:
     used = [model for model in MODELS if any(model in row.info.threat_models for row in run)]
     key = [f"{prop}: {text}" for prop, text in PROPERTIES.items()]
     key += [f"{model.value}: {MODELS[model]}" for model in used]
-    return _scrolled(table, "verdicts by threat model and property") + _list(key)
+    return scrolled(table, "verdicts by threat model and property") + items(key)
 
 
 def _concerns(row: Row, prop: int) -> bool:
@@ -182,7 +156,7 @@ def _cell(rows: Sequence[Row]) -> str:
     marks = []
     for row in rows:
         known = row.known and row.verdict is Verdict.BROKEN
-        colour = "known" if known else _CLASSES[row.verdict]
+        colour = "known" if known else CLASSES[row.verdict]
         said = f"{row.info.name}: {row.verdict.value}" + (", by design" if known else "")
         label = str(row.info.number or row.info.name)
         short = {"bad": "✗", "good": "○", "doubt": "?", "known": "✗"}[colour]
@@ -202,7 +176,7 @@ def _controls(run: Sequence[Row]) -> str:
             f"<td>{escape(failed or ('valid' if row.positive and row.negative else 'not reached'))}</td></tr>"
         )
     heads = "<th>attack</th><th>must be caught</th><th>must pass</th><th>gate</th>"
-    return _scrolled(
+    return scrolled(
         f'<table class="wide"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>', "controls"
     )
 
@@ -254,7 +228,7 @@ def _first(run: Sequence[Row], attack: int, kind: type[Figure]) -> Figure | None
 def _flags(run: Sequence[Row]) -> str:
     flags = [f"{row.info.name}: {flag}" for row in run if row.target for flag in row.target.flags]
     flags += [f"{row.info.name}: {gate(row)}" for row in run if gate(row)]
-    return _list(flags) if flags else "<p>None was raised.</p>"
+    return items(flags) if flags else "<p>None was raised.</p>"
 
 
 def _article(row: Row) -> str:
@@ -278,7 +252,7 @@ def _article(row: Row) -> str:
     figures = "".join(figure_html(figure) for figure in (target.figures if target else ()))
     drawn = f'<div class="figures">{figures}</div>' if figures else ""
     meaning = f"<p><b>If this breaks:</b> {escape(info.failure)}</p>"
-    return f"{head}{note}{error}{failed}{meaning}{_pairs(facts)}{drawn}{_details(target)}</article>"
+    return f"{head}{note}{error}{failed}{meaning}{pairs(facts)}{drawn}{_details(target)}</article>"
 
 
 def _numbered(row: Row) -> str:

@@ -95,6 +95,18 @@ def figure_html(figure: Figure) -> str:
     return _framed(figure.title, _pictures(figure), "")
 
 
+def shares_bar(label: str, shares: Sequence[tuple[str, float]]) -> str:
+    """One bar cut into shares of a whole, with a key. shares: name and size, in the order of the bar."""
+    total = sum(size for _, size in shares) or 1.0
+    at, parts = 0.0, []
+    for i, (_, size) in enumerate(shares):
+        width = WIDTH * size / total
+        parts.append(f'<rect class="f{i % COLOURS}" x="{at:.2f}" y="2" width="{width:.2f}" height="24"/>')
+        at += width
+    keys = [f"{name}, {100 * size / total:.1f} %" for name, size in shares]
+    return f"<figure>{_svg(label, ''.join(parts), 28)}<figcaption>{_legend(keys, [])}</figcaption></figure>"
+
+
 def _framed(title: str, body: str, below: str) -> str:
     return f"<figure>{body}<figcaption><p>{escape(title)}</p>{below}</figcaption></figure>"
 
