@@ -120,7 +120,8 @@ def test_sts_by_hand() -> None:
     assert len(found) == 6
     assert found[1].p_value == pytest.approx(1.0)
     assert found[0].p_value == pytest.approx(1.0)
-    assert max(found[2].p_value, found[3].p_value) < 1e-30
+    assert found[2].p_value < 1e-30
+    assert found[3].p_value < 1e-12  # computed to about 1e-13; what is left of it depends on the processor
     assert found[4].p_value == 1.0  # 60 of 60: with failures at .009, the lower tail is .991^60 = .58
     with pytest.raises(UnreadableOutput, match="add up"):
         tools.parse_sts(STS, 99)
