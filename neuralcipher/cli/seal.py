@@ -58,7 +58,8 @@ def seal(
     tune: Annotated[
         str | None,
         typer.Option(
-            help="psnr or ms-ssim: which measure of the latent flow's pictures is made as good as the bytes allow (default psnr)."
+            help="psnr or ms-ssim: the measure by which the latent flow makes pictures as good as the bytes allow "
+            "(default psnr)."
         ),
     ] = None,
     target_size: Annotated[

@@ -103,13 +103,10 @@ class SegmentEncoder:
     ) -> Attempt:
         """Code every group at a quality 0..100; groups that are kept are decoded instead.
 
-        A traced attempt at a plan that none has followed yet is coded twice.
+        A traced attempt needs one before it; see `is_traceable`.
         """
         tuning, kept = tuning or Tuning(), kept or KeptAttempt()
-        plan = kept.plan or self._planner.plan(step_size(quality, ANCHOR_LEVEL), tuning.length)
-        kept.plan = plan
-        if tuning.traced and plan not in self._dependence:
-            self.encode(quality, report, Tuning(tuning.length))
+        plan = kept.plan = kept.plan or self._plan(quality, tuning.length)
         worth = Worth(self._prices, self._dependence[plan] if tuning.traced else None, tuning.cascade)
         run = _Run(self._frames, quality, tuning, self._device, plan, self._size, worth)
         done = list(kept.messages)
@@ -131,6 +128,13 @@ class SegmentEncoder:
             report(group.stop, math.fsum(run.attempt.error[: group.stop]) / pixels, run.attempt.size_bytes)
         self._dependence[plan] = dependence(run.links)
         return run.attempt
+
+    def is_traceable(self, quality: int, length: int | None) -> bool:
+        """Whether an attempt has followed the plan that another would follow now."""
+        return self._plan(quality, length) in self._dependence
+
+    def _plan(self, quality: int, length: int | None) -> bytes:
+        return self._planner.plan(step_size(quality, ANCHOR_LEVEL), length)
 
     def _find(
         self, frame: CodedFrame, history: History, synthesis: Synthesis, bit_price: float, worth: Tensor | None

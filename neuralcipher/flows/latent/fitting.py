@@ -42,6 +42,8 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
 
     def encode(quality: int, tuning: Tuning | None = None) -> Attempt:
         tuning = tuning or begin
+        if tuning.traced and not encoder.is_traceable(quality, tuning.length):
+            encode(quality, Tuning(tuning.length))
         kept = attempts.next(quality, tuning.length, tuning.cascade, tuning.traced)
         return encoder.encode(quality, coding, tuning, kept)
 

@@ -114,7 +114,7 @@ def tune(
     room: Callable[[], bool],
     begin: Tuning | None = None,
 ) -> Attempt:
-    """Try other group lengths and rate weights while there is room, and keep what codes best.
+    """Try other rate weights and group lengths while there is room, and keep what codes best.
 
     encode: one attempt. mean_error: of an attempt, whichever counts. room: whether another attempt fits the budget.
     begin: how `first` was coded.
@@ -124,7 +124,7 @@ def tune(
     best, least = first, _score(first, mean_error)
     planned = longest_group(first.plan)
     tried = {begin, replace(begin, length=planned)}
-    waiting = _neighbours(begin, planned)
+    waiting = [replace(begin, traced=True), *_neighbours(begin, planned)]
     while waiting and room():
         candidate = waiting.pop(0)
         if candidate in tried:
