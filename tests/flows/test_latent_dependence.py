@@ -62,7 +62,8 @@ def test_what_is_not_predicted_hands_on_nothing() -> None:
 
 
 def test_what_is_coded_anew_hands_on_less() -> None:
-    assert ratios(link(KEY), link(ANCHOR, FIRST, coded=(1, 2, 0)))[0] == pytest.approx(np.full(SIZE, 1 + math.exp(-1.4)))
+    found = ratios(link(KEY), link(ANCHOR, FIRST, coded=(1, 2, 0)))
+    assert found[0] == pytest.approx(np.full(SIZE, 1 + math.exp(-1.4)))
 
 
 def test_motion_says_to_which_blocks() -> None:
@@ -85,7 +86,9 @@ def test_nothing_is_lost_on_the_way(seed: int, length: int, anchors: int) -> Non
     found = dependence(links)
     one = found[links[-1].frame.index].min()
     for each in links:
-        passed[each.frame.index] = (found[each.frame.index] / one * each.inherited * (each.motion.mode != NEITHER)).sum()
+        passed[each.frame.index] = (
+            found[each.frame.index] / one * each.inherited * (each.motion.mode != NEITHER)
+        ).sum()
     total = sum(count.sum() for count in found.values()) / one
     handed = sum(passed[each.frame.index] for each in links if each.frame.level)
     assert total == pytest.approx(len(links) * 8 + handed)

@@ -94,5 +94,5 @@ def test_tuned_for_it_the_same_bytes_look_more_similar() -> None:
 
 
 def test_another_measure_is_refused() -> None:
-    with pytest.raises(UsageError, match="^tune of the latent flow must be one of psnr, ms-ssim, not 'ssim'$"):
+    with pytest.raises(UsageError, match=r"^tune of the latent flow must be one of psnr, ms-ssim, not 'ssim'$"):
         LatentConfig(tune="ssim")

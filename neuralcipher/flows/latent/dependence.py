@@ -1,8 +1,8 @@
 """How much depends on each block: what frames that are predicted from it inherit of its error.
 
-Only the encoder comes here. An attempt tells how each block was predicted and how much was coded of it; walking back from
-the frames that nothing depends on, each block hands what depends on it to where its motion points. The next attempt then
-spends bits where they last. x264 does the same before it codes (Garrett-Glaser, macroblock tree, 2009).
+Only the encoder comes here. An attempt tells how each block was predicted and how much was coded of it; walking back
+from the frames that nothing depends on, each block hands what depends on it to where its motion points. The next
+attempt then spends bits where they last. x264 does the same before it codes (Garrett-Glaser, macroblock tree, 2009).
 """
 
 from __future__ import annotations

@@ -208,7 +208,8 @@ class _Run:
         predictions = [self._synthesis.predict(frame, motion) for frame, motion in pairs]
         rest = [self._frames[f.index] - planar(p).cpu() for f, p in zip(frames, predictions, strict=True)]
         target = forward_transform(torch.stack(rest)).numpy() / np.float32(step)
-        coded = ResidualCoder(self._model, channel, self._quality).encode(around, target, weight, self._worth.of_errors(frames))
+        coder = ResidualCoder(self._model, channel, self._quality)
+        coded = coder.encode(around, target, weight, self._worth.of_errors(frames))
         stored = settle(frames, motions, around, coded, self._history)
         for latents, prediction in zip(stored, predictions, strict=True):
             self._keep(latents, prediction)

@@ -1,8 +1,9 @@
 """MS-SSIM for the encoder: of an attempt as a whole, and as prices of errors, coefficient by coefficient.
 
-For small errors, one minus the structure term of SSIM is the local variance of the error over twice that of the picture.
-MS-SSIM adds it up over five scales, each half the size of the last (Wang, Simoncelli and Bovik, 2003). So an error costs
-more where the picture is smooth, and a coarse error costs more than a fine one, which only the first scale sees.
+For small errors, one minus the structure term of SSIM is the local variance of the error over twice that of the
+picture. MS-SSIM adds it up over five scales, each half the size of the last (Wang, Simoncelli and Bovik, 2003). So an
+error costs more where the picture is smooth, and a coarse error costs more than a fine one, which only the first scale
+sees.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from neuralcipher.flows.latent.warp import BLOCK, SQUARE
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = 0.01**2, 0.03**2
 _SIGMA, _TAPS = 1.5, 7
-_LOCAL = 0.4  # exponent of what differs from block to block: at 1, rough places would be given up, measured on three clips
+# Exponent of what differs from block to block: at 1, rough places are given up (docs/decisions/ms-ssim.md).
+_LOCAL = 0.4
 _SAMPLES, _COMPARED = 16, 64  # frames
 _LEAST = 1e-3
 
