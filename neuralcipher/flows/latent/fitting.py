@@ -16,7 +16,7 @@ from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.section import LatentSection
 from neuralcipher.flows.latent.similarity import Dissimilarity, ErrorPrices
-from neuralcipher.flows.latent.training import RepairInputs, fit_changes
+from neuralcipher.flows.latent.training import Measure, RepairInputs, fit_changes
 from neuralcipher.flows.latent.transform import Colour
 from neuralcipher.flows.latent.warp import SQUARE
 from neuralcipher.flows.training import Phases
@@ -65,7 +65,8 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
         attempt = rate.tune(lambda t: encode(quality, t), attempt, mean_error, room_for_another, begin)
     inputs = rate.repair_inputs(attempt, truth, size, quality)
     room = None if context.target_bytes is None else context.target_bytes - rate.section_bytes(attempt, size)
-    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context)
+    measure = Dissimilarity(colour) if similar else F.mse_loss
+    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context, measure)
     return LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
 
 
@@ -76,7 +77,13 @@ def on_axes(frames: Tensor, colour: Colour) -> Tensor:
 
 
 def _repaired(
-    head: Head, inputs: RepairInputs, size_bytes: int, room_bytes: int | None, clock: _Clock, context: FitContext
+    head: Head,
+    inputs: RepairInputs,
+    size_bytes: int,
+    room_bytes: int | None,
+    clock: _Clock,
+    context: FitContext,
+    measure: Measure,
 ) -> Head:
     """The head with the network that pays. room_bytes: what its changes may take, None for any."""
 
@@ -93,6 +100,7 @@ def _repaired(
         seed=context.seed,
         device=context.device,
         notes=context.notes,
+        measure=measure,
     )
     return Head(head.colour, head.quality, repairs, changes)
 
