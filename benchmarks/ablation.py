@@ -60,7 +60,9 @@ def no_networks() -> model.Prior:
     return dataclasses.replace(prior, skip=blank(prior.skip), flags=flags, levels=levels)
 
 
-def nearest(target: residual.FloatArray, logits: residual.IntArray, rate_weight: float) -> tuple[object, object]:
+def nearest(
+    target: residual.FloatArray, logits: residual.IntArray, rate_weight: float, importance: residual.FloatArray
+) -> tuple[object, object]:
     """Rounding with a dead zone instead of choosing for rate and distortion."""
     size = np.abs(target)
     levels = np.sign(target) * np.floor(size + 0.35)

@@ -1,6 +1,7 @@
 """How many bytes for how much quality, beside video encoders and the neural peers?
 
-    python benchmarks/rd.py CLIP[:WxH[:FRAMES]] ... [--budget 300] [--qualities 30,45,60,75] [--peers] --out FOLDER
+    python benchmarks/rd.py CLIP[:WxH[:FRAMES]] ... [--budget 300] [--qualities 30,45,60,75] [--tune ms-ssim] [--peers]
+        --out FOLDER
     python benchmarks/rd.py --scaling CLIP --out FOLDER
 
 Each clip is decoded and scaled once (clips.py). We get the frames as PNG and seal them without sound; our bytes are
@@ -35,6 +36,7 @@ from sealed import seal_and_open
 from neuralcipher.pipeline.segments import segment_lengths
 from neuralcipher.video import classical
 
+PSNR, MS_SSIM = "psnr", "ms-ssim"
 COVERED_DB = (26.0, 40.0)
 _BUNDLE_OVERHEAD = 700  # bytes of a bundle that hold neither weights nor messages
 
@@ -50,10 +52,11 @@ class Bench:
         self._pngs = scratch / "frames"
         write_pngs(frames, self._pngs)
 
-    def sealed(self, quality: int, budget_s: float) -> Row:
+    def sealed(self, quality: int, budget_s: float, tune: str = PSNR) -> Row:
         """Our default flow."""
-        key = (self._clip, OURS, f"quality {quality}", budget_s)
-        return self._once(key, lambda: self._seal(key, "latent", {"quality": quality}, ""))
+        setting = f"quality {quality}" if tune == PSNR else f"quality {quality}, {tune}"
+        key = (self._clip, OURS, setting, budget_s)
+        return self._once(key, lambda: self._seal(key, "latent", {"quality": quality, "tune": tune}, ""))
 
     def encoded(self, encoder: classical.Encoder, crf: int) -> Row:
         """A video encoder at one rate factor."""
@@ -153,9 +156,9 @@ def measure_clip(results: Results, clip: Clip, options: argparse.Namespace) -> s
         for encoder in classical.encoders(tune_psnr=options.tune_psnr):
             cover(bench, encoder)
         for quality in options.qualities:
-            bench.sealed(quality, options.budget)
+            bench.sealed(quality, options.budget, options.tune)
         if options.peers:
-            like = bench.sealed(options.peer_quality, options.budget)
+            like = bench.sealed(options.peer_quality, options.budget, options.tune)
             bench.autoencoder(like)
             bench.network("NeRV", peers.nerv_for, like)
             bench.network("HNeRV", peers.hnerv_for, like)
@@ -168,6 +171,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("clips", nargs="+", metavar="CLIP[:WxH[:FRAMES]]")
     parser.add_argument("--budget", type=float, default=300, help="seconds of fitting (300)")
     parser.add_argument("--qualities", type=_numbers, default="30,45,60,75", help="of ours; none if empty")
+    parser.add_argument("--tune", choices=[PSNR, MS_SSIM], default=PSNR, help="of ours (psnr); a folder for each")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of ours and of the peers")
     parser.add_argument("--peers", action="store_true", help="also train the neural peers")
     parser.add_argument("--peer-quality", type=int, help="whose bytes the peers get (the middle quality)")

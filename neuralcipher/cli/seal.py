@@ -56,6 +56,13 @@ def seal(
     ] = "balanced",
     budget: Annotated[float | None, typer.Option(help="Seconds for the whole video instead of a preset.")] = None,
     quality: Annotated[int | None, typer.Option(help="0..100, of the latent flow (default 60).")] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            help="psnr or ms-ssim: the measure by which the latent flow makes pictures as good as the bytes allow "
+            "(default psnr)."
+        ),
+    ] = None,
     target_size: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +149,7 @@ def seal(
     many.check(videos, output, output_dir, skip_existing=skip_existing, force=force)
     target_bytes = None if target_size is None else parse_bytes(target_size)
     flow_options: dict[str, object] = dict(number_options(option or [], "a flow", "steps=500"))
-    named = {"quality": quality, "keyframe_threshold": keyframe_threshold, "upscale": upscale}
+    named = {"quality": quality, "tune": tune, "keyframe_threshold": keyframe_threshold, "upscale": upscale}
     flow_options |= {name: value for name, value in named.items() if value is not None}
     if upscale is not None and upscale > 1:
         flow_options.setdefault("stages", 1)

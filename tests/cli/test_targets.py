@@ -48,6 +48,17 @@ def test_key_frames_and_the_upscaler_have_options_of_their_own(silent):
     fails(silent, 2, "the flow latent has no option 'upscale'", *SEAL, "--upscale", "2")
 
 
+def test_pictures_are_tuned_for_what_is_asked(silent):
+    shown = {}
+    for tune in ("psnr", "ms-ssim"):
+        done = run("seal", "frames", "-k", "k.bin", "-o", f"{tune}.ncv", "--json", "--tune", tune, *TINY, cwd=silent)
+        shown[tune] = json.loads(done.stdout)["psnr_db"]
+    assert shown["psnr"] != shown["ms-ssim"]
+    sentence = "tune of the latent flow must be one of psnr, ms-ssim, not 'vmaf'"
+    fails(silent, 2, sentence, *SEAL, "--tune", "vmaf")
+    fails(silent, 2, "the flow mlp has no option 'tune'", *SEAL, "--flow", "mlp", "--tune", "psnr")
+
+
 def test_a_size_that_cannot_be_met_gives_a_bundle_and_a_sentence(silent):
     done = run("seal", "frames", "-k", "k.bin", "--target-size", "100", "--json", *TINY, cwd=silent)
     report = json.loads(done.stdout)

@@ -106,8 +106,8 @@ def test_what_no_quality_meets_comes_as_near_as_it_can() -> None:
 
 
 @settings(max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.sampled_from([1, 3, 4, 16]))
-def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, planned: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.sampled_from([1, 3, 4, 16]), st.booleans())
+def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, planned: int, traced: bool) -> None:
     draw = np.random.default_rng(seed)
     made: dict[Tuning, Attempt] = {}
     plan = bytes([0x81, planned])
@@ -119,7 +119,8 @@ def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, pla
 
     first = attempt(1000, 10.0, plan=plan)
     places = itertools.count()
-    found = tune(encode, first, 768, lambda: next(places) < room)
+    begin = Tuning(traced=traced)
+    found = tune(encode, first, lambda one: one.error[0], lambda: next(places) < room, begin)
     assert len(made) <= room
 
     def score(one: Attempt) -> float:  # fewer bytes for the same error, or less error for the same bytes
@@ -127,7 +128,9 @@ def test_tuning_tries_each_way_once_and_keeps_the_best(seed: int, room: int, pla
 
     assert score(found) == pytest.approx(min(score(one) for one in (first, *made.values())))
     assert all(tuning.length in (None, 1, 2, 4, 8, 16) and tuning.cascade > 0 for tuning in made)
-    assert all(tuning not in (Tuning(), Tuning(planned)) for tuning in made)
+    assert all(tuning not in (begin, Tuning(planned, traced=traced)) for tuning in made)
+    assert all(tuning.traced for tuning in made if traced)
+    assert traced or not room or Tuning(traced=True) in made
 
 
 @given(st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 16), st.floats(0.3, 3))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from flow_parts import CPU, fitted, moving_square, render
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from neuralcipher.flows.latent import LatentFlow, training
 from neuralcipher.flows.latent.head import Changes, Head
@@ -32,7 +33,9 @@ def tinted(tint: float = 0.15) -> RepairInputs:
     return RepairInputs(decoded, torch.zeros_like(decoded), torch.ones(4, dtype=torch.int64), truth, (16, 32), 60)
 
 
-def fit(inputs: RepairInputs, steps: int, message_bits: int = FREE) -> tuple[bool, Changes | None]:
+def fit(
+    inputs: RepairInputs, steps: int, message_bits: int = FREE, measure: training.Measure = mse_loss
+) -> tuple[bool, Changes | None]:
     return fit_changes(
         inputs,
         message_bits,
@@ -41,6 +44,7 @@ def fit(inputs: RepairInputs, steps: int, message_bits: int = FREE) -> tuple[boo
         seed=3,
         device=CPU,
         notes=Notes(),
+        measure=measure,
     )
 
 
@@ -159,3 +163,8 @@ def test_odd_sizes_are_trained_on_whole_squares_of_pixels() -> None:
     repairs, changes = fit(inputs, 30)
     assert repairs
     assert error(inputs, repairs, changes) < error(inputs, False, None)
+
+
+def test_what_is_kept_is_judged_by_the_measure() -> None:
+    assert fit(tinted(), 30)[1] is not None
+    assert fit(tinted(), 30, measure=lambda shown, truth: 1 / mse_loss(shown, truth))[1] is None

@@ -44,13 +44,13 @@ class Attempts:
         self._notes = notes
         self._number = 0
 
-    def next(self, quality: int, length: int | None, cascade: float) -> KeptAttempt:
+    def next(self, quality: int, length: int | None, cascade: float, traced: bool = False) -> KeptAttempt:
         """The attempt that comes now, with what an earlier process kept of it.
 
         The choice of attempts follows from what they gave, so it comes out as before; if it does not, what was kept
         is of no use and is coded anew.
         """
-        key = (float(quality), math.nan if length is None else float(length), cascade)
+        key = (float(quality), math.nan if length is None else float(length), cascade, float(traced))
         name = f"attempt {self._number}"
         self._number += 1
         found = self._notes.get(name)

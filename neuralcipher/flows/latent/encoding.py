@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.coding.bits import BitChannel, BitReader, BitWriter
 from neuralcipher.coding.entropy import MessageDecoder, MessageEncoder
 from neuralcipher.flows.latent.attempts import KeptAttempt
+from neuralcipher.flows.latent.dependence import Link, dependence
 from neuralcipher.flows.latent.history import FrameLatents, History, code_motion, read_batch, settle
 from neuralcipher.flows.latent.model import EntropyModel
 from neuralcipher.flows.latent.motion import Motion
@@ -21,10 +23,12 @@ from neuralcipher.flows.latent.planning import Planner
 from neuralcipher.flows.latent.residual import ResidualCoder
 from neuralcipher.flows.latent.search import Luma, MotionSearch
 from neuralcipher.flows.latent.section import most_frames
+from neuralcipher.flows.latent.similarity import ErrorPrices
 from neuralcipher.flows.latent.structure import ANCHOR_LEVEL, KEY_LEVEL, CodedFrame, Group, groups
 from neuralcipher.flows.latent.synthesis import Synthesis, step_size
 from neuralcipher.flows.latent.transform import forward_transform, planar
 from neuralcipher.flows.latent.warp import BLOCK
+from neuralcipher.flows.latent.worth import Worth
 
 _RATE_WEIGHT = 0.12
 # By the length of a group: how much more a bit must be worth in its anchor and in its last frames, measured on six
@@ -35,14 +39,16 @@ _CASCADE = ((16, 2.0, 14.0), (8, 1.7, 5.5), (4, 1.5, 3.0), (2, 1.3, 2.5), (1, 1.
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What may be tried otherwise. length: of every group, None for the planner's choice. cascade: exponent of the
-    rate weights above the key's; 0 treats all frames alike."""
+    rate weights above the key's; 0 treats all frames alike. traced: errors count by what depends on each block in the
+    attempt before, with `cascade` as exponent, instead of by level."""
 
     length: int | None = None
     cascade: float = 1.0
+    traced: bool = False
 
     def rate_weight(self, level: int, length: int) -> float:
         """What a bit is worth, in squared steps, at a level of a group."""
-        if level == KEY_LEVEL:
+        if level == KEY_LEVEL or self.traced:
             return _RATE_WEIGHT
         _, anchor, leaf = next(row for row in _CASCADE if row[0] <= length)
         depth = max(1, length.bit_length() - 1)
@@ -77,39 +83,62 @@ AttemptCallback = Callable[[int, float, int], None]
 class SegmentEncoder:
     """Codes one segment, as often as it takes; motion found in one attempt starts the next."""
 
-    def __init__(self, frames: Tensor, pictures: Tensor, device: torch.device) -> None:
-        """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8."""
-        self._frames = frames
+    def __init__(
+        self, frames: Tensor, pictures: Tensor, device: torch.device, prices: ErrorPrices | None = None
+    ) -> None:
+        """frames: (N, 3, H, W) float32 on the colour axes, padded to 16s. pictures: (N, 3, .., ..) uint8.
+
+        prices: of errors, None for 1.
+        """
+        self._frames, self._prices = frames, prices
         self._flow = OpticalFlow(pictures)
         self._planner = Planner(self._flow, len(frames), most_frames(*pictures.shape[2:]))
         self._device = device
         self._size = pictures.shape[2:]
         self._starts: dict[tuple[int, int], Tensor] = {}
+        self._dependence: dict[bytes, Mapping[int, NDArray[np.float64]]] = {}  # by plan, from its last attempt
 
     def encode(
         self, quality: int, report: AttemptCallback, tuning: Tuning | None = None, kept: KeptAttempt | None = None
     ) -> Attempt:
-        """Code every group at a quality 0..100; groups that are kept are decoded instead."""
+        """Code every group at a quality 0..100; groups that are kept are decoded instead.
+
+        A traced attempt needs one before it; see `is_traceable`.
+        """
         tuning, kept = tuning or Tuning(), kept or KeptAttempt()
-        plan = kept.plan or self._planner.plan(step_size(quality, ANCHOR_LEVEL), tuning.length)
-        kept.plan = plan
-        run = _Run(self._frames, quality, tuning, self._device, plan, self._size)
+        plan = kept.plan = kept.plan or self._plan(quality, tuning.length)
+        worth = Worth(self._prices, self._dependence[plan] if tuning.traced else None, tuning.cascade)
+        run = _Run(self._frames, quality, tuning, self._device, plan, self._size, worth)
         done = list(kept.messages)
+
+        def find(frame: CodedFrame, history: History, synthesis: Synthesis, bit_price: float) -> Motion:
+            return self._find(frame, history, synthesis, bit_price, worth.of_motion(frame.index, history.grid))
+
         for number, group in enumerate(groups(plan)):
             if number < len(done):
                 self._remember(run.replay(group, done[number]))
             else:
                 encoder = MessageEncoder(full=True)
                 for batch in group.batches:
-                    run.batch(batch, group.stop - group.start, BitWriter(encoder), self._find)
+                    run.batch(batch, group.stop - group.start, BitWriter(encoder), find)
                 run.attempt.messages.append(encoder.to_bytes())
                 kept.add(run.attempt.messages[-1])
             run.forget(group.keep)
             pixels = group.stop * 3 * self._size[0] * self._size[1]
             report(group.stop, math.fsum(run.attempt.error[: group.stop]) / pixels, run.attempt.size_bytes)
+        self._dependence[plan] = dependence(run.links)
         return run.attempt
 
-    def _find(self, frame: CodedFrame, history: History, synthesis: Synthesis, bit_price: float) -> Motion:
+    def is_traceable(self, quality: int, length: int | None) -> bool:
+        """Whether an attempt has followed the plan that another would follow now."""
+        return self._plan(quality, length) in self._dependence
+
+    def _plan(self, quality: int, length: int | None) -> bytes:
+        return self._planner.plan(step_size(quality, ANCHOR_LEVEL), length)
+
+    def _find(
+        self, frame: CodedFrame, history: History, synthesis: Synthesis, bit_price: float, worth: Tensor | None
+    ) -> Motion:
         """The motion of a frame, near what earlier attempts found."""
         if frame.level == KEY_LEVEL:
             return Motion.none(*history.grid)
@@ -118,7 +147,7 @@ class SegmentEncoder:
         thorough = (frame.index, frame.first) not in self._starts
         starts = [[torch.zeros_like(guess[0]), self._start(frame.index, i, history.grid)] for i in pair]
         luma = {i: Luma(synthesis.reference(i)) for i in pair}
-        search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price)
+        search = MotionSearch(self._frames[frame.index, 0].to(self._device), bit_price, worth)
         found = search.find([luma[i] for i in pair], starts, guess, thorough)
         self._begin_from(frame, found)
         return found
@@ -149,14 +178,17 @@ class _Run:
         device: torch.device,
         plan: bytes,
         size: Sequence[int],
+        worth: Worth,
     ) -> None:
         count, _, height, width = frames.shape
         self._frames, self._quality, self._tuning, self._size = frames, quality, tuning, size
+        self._worth = worth
         self._model = EntropyModel()
         self._history = History(height // BLOCK, width // BLOCK)
         self._synthesis = Synthesis(quality, device)
         decoded = torch.zeros(frames.shape, dtype=torch.float16)
         levels = torch.zeros(count, dtype=torch.int64)
+        self.links: list[Link] = []
         self.attempt = Attempt(plan, [], decoded, torch.zeros_like(decoded), levels, [0.0] * count)
 
     def batch(
@@ -176,7 +208,8 @@ class _Run:
         predictions = [self._synthesis.predict(frame, motion) for frame, motion in pairs]
         rest = [self._frames[f.index] - planar(p).cpu() for f, p in zip(frames, predictions, strict=True)]
         target = forward_transform(torch.stack(rest)).numpy() / np.float32(step)
-        coded = ResidualCoder(self._model, channel, self._quality).encode(around, target, weight)
+        coder = ResidualCoder(self._model, channel, self._quality)
+        coded = coder.encode(around, target, weight, self._worth.of_errors(frames))
         stored = settle(frames, motions, around, coded, self._history)
         for latents, prediction in zip(stored, predictions, strict=True):
             self._keep(latents, prediction)
@@ -200,6 +233,7 @@ class _Run:
 
     def _keep(self, stored: FrameLatents, prediction: Tensor) -> None:
         index = stored.frame.index
+        self.links.append(Link.of(stored))
         frame, residual = (planar(part).cpu() for part in self._synthesis.finish(stored, prediction))
         height, width = self._size
         self.attempt.decoded[index] = frame.half()

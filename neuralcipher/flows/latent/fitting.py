@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,11 +11,12 @@ from torch.nn import functional as F
 from neuralcipher.flows.base import FitContext, FitProgress
 from neuralcipher.flows.latent import rate
 from neuralcipher.flows.latent.attempts import Attempts
-from neuralcipher.flows.latent.config import LatentConfig
+from neuralcipher.flows.latent.config import MS_SSIM, LatentConfig
 from neuralcipher.flows.latent.encoding import Attempt, SegmentEncoder, Tuning
 from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.section import LatentSection
-from neuralcipher.flows.latent.training import RepairInputs, fit_changes
+from neuralcipher.flows.latent.similarity import Dissimilarity, ErrorPrices
+from neuralcipher.flows.latent.training import Measure, RepairInputs, fit_changes
 from neuralcipher.flows.latent.transform import Colour
 from neuralcipher.flows.latent.warp import SQUARE
 from neuralcipher.flows.training import Phases
@@ -29,30 +32,41 @@ def fit(frames: Tensor, config: LatentConfig, context: FitContext) -> LatentSect
     height, width = frames.shape[2:]
     colour = Colour.fit(_sample_pixels(frames))
     truth = on_axes(frames, colour)
-    encoder = SegmentEncoder(truth, frames, context.device)
+    similar = config.tune == MS_SSIM
+    encoder = SegmentEncoder(truth, frames, context.device, ErrorPrices(frames, colour) if similar else None)
+    begin = Tuning(traced=similar)
 
     def coding(done: int, error: float, size_bytes: int) -> None:
         size = size_bytes * len(frames) // done
         context.progress(FitProgress(0, min(0.99, clock.fraction(0)), rate.psnr_db(error), size))
 
     def encode(quality: int, tuning: Tuning | None = None) -> Attempt:
-        tuning = tuning or Tuning()
-        kept = attempts.next(quality, tuning.length, tuning.cascade)
+        tuning = tuning or begin
+        if tuning.traced and not encoder.is_traceable(quality, tuning.length):
+            encode(quality, Tuning(tuning.length))
+        kept = attempts.next(quality, tuning.length, tuning.cascade, tuning.traced)
         return encoder.encode(quality, coding, tuning, kept)
 
     def room_for_another() -> bool:
         return attempts.another_is_kept or clock.room_for_another()
 
     size = (height, width)
+
+    def mean_error(attempt: Attempt) -> float:
+        if similar:
+            return Dissimilarity(colour).mean(attempt.decoded, truth, size)
+        return math.fsum(attempt.error) / truth.numel()
+
     found = rate.choose(encode, config.quality, context, size, truth)
     quality, attempt = rate.below_raw(encode, found, context, size, truth, frames.numel())
     clock.attempt_done()
     aimed = context.target_bytes is not None or context.target_psnr_db is not None
     if config.steps is None and not aimed:
-        attempt = rate.tune(lambda t: encode(quality, t), attempt, truth.numel(), room_for_another)
+        attempt = rate.tune(lambda t: encode(quality, t), attempt, mean_error, room_for_another, begin)
     inputs = rate.repair_inputs(attempt, truth, size, quality)
     room = None if context.target_bytes is None else context.target_bytes - rate.section_bytes(attempt, size)
-    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context)
+    measure = Dissimilarity(colour) if similar else F.mse_loss
+    head = _repaired(Head(colour, quality, False, None), inputs, attempt.size_bytes, room, clock, context, measure)
     return LatentSection(height, width, attempt.plan, (head.to_bytes(), *attempt.messages))
 
 
@@ -63,7 +77,13 @@ def on_axes(frames: Tensor, colour: Colour) -> Tensor:
 
 
 def _repaired(
-    head: Head, inputs: RepairInputs, size_bytes: int, room_bytes: int | None, clock: _Clock, context: FitContext
+    head: Head,
+    inputs: RepairInputs,
+    size_bytes: int,
+    room_bytes: int | None,
+    clock: _Clock,
+    context: FitContext,
+    measure: Measure,
 ) -> Head:
     """The head with the network that pays. room_bytes: what its changes may take, None for any."""
 
@@ -80,6 +100,7 @@ def _repaired(
         seed=context.seed,
         device=context.device,
         notes=context.notes,
+        measure=measure,
     )
     return Head(head.colour, head.quality, repairs, changes)
 

@@ -107,24 +107,32 @@ def below_raw(
     return choose(encode, quality - 1, replace(context, target_bytes=raw_bytes, target_psnr_db=None), size, truth)
 
 
-def tune(encode: Callable[[Tuning], Attempt], first: Attempt, pixels: int, room: Callable[[], bool]) -> Attempt:
-    """Try other group lengths and rate weights while there is room, and keep what codes best.
+def tune(
+    encode: Callable[[Tuning], Attempt],
+    first: Attempt,
+    mean_error: Callable[[Attempt], float],
+    room: Callable[[], bool],
+    begin: Tuning | None = None,
+) -> Attempt:
+    """Try other rate weights and group lengths while there is room, and keep what codes best.
 
-    encode: one attempt. pixels: values of the segment, all colours. room: whether another attempt fits the budget.
+    encode: one attempt. mean_error: of an attempt, whichever counts. room: whether another attempt fits the budget.
+    begin: how `first` was coded.
     Attempts are compared by log(error) + 0.97 log(bytes): along a codec's curve on one video that sum stays put.
     """
-    best = first
+    begin = begin or Tuning()
+    best, least = first, _score(first, mean_error)
     planned = longest_group(first.plan)
-    tried = {Tuning(), Tuning(planned)}
-    waiting = _neighbours(Tuning(), planned)
+    tried = {begin, replace(begin, length=planned)}
+    waiting = [replace(begin, traced=True), *_neighbours(begin, planned)]
     while waiting and room():
         candidate = waiting.pop(0)
         if candidate in tried:
             continue
         tried.add(candidate)
         attempt = encode(candidate)
-        if _score(attempt, pixels) < _score(best, pixels):
-            best = attempt
+        if (score := _score(attempt, mean_error)) < least:
+            best, least = attempt, score
             waiting = _neighbours(candidate, planned)
     return best
 
@@ -135,13 +143,12 @@ def _neighbours(tuning: Tuning, planned: int) -> list[Tuning]:
     length = tuning.length or planned
     place = ladder.index(length) if length in ladder else len(ladder) - 1
     lengths = [ladder[i] for i in (place - 1, place + 1) if 0 <= i < len(ladder)]
-    weights = [Tuning(tuning.length, tuning.cascade * factor) for factor in _CASCADES]
-    return [Tuning(length, tuning.cascade) for length in lengths] + weights
+    weights = [replace(tuning, cascade=tuning.cascade * factor) for factor in _CASCADES]
+    return [replace(tuning, length=length) for length in lengths] + weights
 
 
-def _score(attempt: Attempt, pixels: int) -> float:
-    error = max(math.fsum(attempt.error) / pixels, _NO_ERROR)
-    return math.log(error) + MIX * math.log(attempt.size_bytes)
+def _score(attempt: Attempt, mean_error: Callable[[Attempt], float]) -> float:
+    return math.log(max(mean_error(attempt), _NO_ERROR)) + MIX * math.log(attempt.size_bytes)
 
 
 def _better(value: float, other: float, goal: _Goal) -> bool:

@@ -56,16 +56,22 @@ class ResidualCoder:
         """Read the latents of frames whose surroundings are known."""
         return self._run(frames, _Reading())
 
-    def encode(self, frames: Sequence[Surroundings], target: FloatArray, rate_weight: float) -> CodedLatents:
+    def encode(
+        self,
+        frames: Sequence[Surroundings],
+        target: FloatArray,
+        rate_weight: float,
+        importance: FloatArray | None = None,
+    ) -> CodedLatents:
         """Choose integers near target (B, 3, 64, h, w) and write them.
 
-        Minimises (target - q)^2 + rate_weight * bits, greedily band by band, after a trial run that tells which
-        squares are better skipped.
+        Minimises importance * (target - q)^2 + rate_weight * bits, greedily band by band, after a trial run that tells
+        which squares are better skipped. importance: as target, None for 1.
         """
-        trial = _Choosing(target, rate_weight, None)
+        trial = _Choosing(target, rate_weight, importance, None)
         rehearsal = ResidualCoder(self._model, BitWriter(MessageEncoder()), self._quality)
         rehearsal._run(frames, trial)
-        return self._run(frames, _Choosing(target, rate_weight, trial.gain()))
+        return self._run(frames, _Choosing(target, rate_weight, importance, trial.gain()))
 
     def _run(self, frames: Sequence[Surroundings], source: _Reading | _Choosing) -> CodedLatents:
         around = Neighbourhood(list(frames), self._quality)
@@ -167,17 +173,17 @@ class ResidualCoder:
         source: _Choosing,
     ) -> tuple[IntArray, IntArray]:
         """Flags (n,) and levels (coefficients, n) that cost least."""
-        target = source.band(band, blocks)
+        target, importance = source.band(band, blocks)
         flags = np.zeros(len(blocks.flat), dtype=np.int64)
         levels = np.zeros(target.shape, dtype=np.int64)
         zero_bits, one_bits = cost_bits(flag_logits)
-        skipped = (target**2).sum(axis=0)
+        skipped = (importance * target**2).sum(axis=0)
         spent = skipped + source.rate_weight * zero_bits
         look = np.flatnonzero(np.abs(target).max(axis=0) > _WORTH_A_LOOK)
         if look.size:
             some = blocks.subset(look)
             logits = self._level_logits(around, band, some, features[:, look])
-            best, cost = _cheapest(target[:, look], logits, source.rate_weight)
+            best, cost = _cheapest(target[:, look], logits, source.rate_weight, importance[:, look])
             coded = cost.sum(axis=0) + source.rate_weight * one_bits[look]
             better = (coded < spent[look]) & (best != 0).any(axis=0)
             flags[look[better]] = 1
@@ -219,9 +225,12 @@ class _Reading:
 class _Choosing:
     """Chooses latents near a target. Without `gain` it is a trial: all squares are coded, and nothing is learned."""
 
-    def __init__(self, target: FloatArray, rate_weight: float, gain: FloatArray | None) -> None:
+    def __init__(
+        self, target: FloatArray, rate_weight: float, importance: FloatArray | None, gain: FloatArray | None
+    ) -> None:
         count, *_, height, width = target.shape
-        self._target = np.ascontiguousarray(target.transpose(1, 2, 0, 3, 4)).reshape(COLOURS * COEFFICIENTS, -1)
+        self._target = _by_coefficient(target)
+        self._importance = None if importance is None else _by_coefficient(importance)
         self._grid = count, height, width
         self.rate_weight = rate_weight
         self.counts = gain is not None
@@ -246,9 +255,11 @@ class _Choosing:
         chosen: IntArray = (self._gain[mask] > self.rate_weight * (one_bits - zero_bits)).astype(np.int64)
         return chosen
 
-    def band(self, band: int, blocks: Blocks) -> FloatArray:
-        """Target (coefficients, n) of the band in blocks."""
-        return self._target[columns_of(band)[:, None], blocks.place]
+    def band(self, band: int, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+        """Target and importance (coefficients, n) of the band in blocks."""
+        where = columns_of(band)[:, None], blocks.place
+        target = self._target[where]
+        return target, np.ones_like(target) if self._importance is None else self._importance[where]
 
     def spend(self, blocks: Blocks, skipped: FloatArray, spent: FloatArray) -> None:
         """Add what the band costs in each block."""
@@ -256,15 +267,22 @@ class _Choosing:
         self._spent[blocks.place] += spent
 
 
-def _cheapest(target: FloatArray, logits: IntArray, rate_weight: float) -> tuple[IntArray, FloatArray]:
+def _by_coefficient(values: FloatArray) -> FloatArray:
+    """(3 * 64, blocks) of (B, 3, 64, h, w)."""
+    return np.ascontiguousarray(values.transpose(1, 2, 0, 3, 4)).reshape(COLOURS * COEFFICIENTS, -1)
+
+
+def _cheapest(
+    target: FloatArray, logits: IntArray, rate_weight: float, importance: FloatArray
+) -> tuple[IntArray, FloatArray]:
     """The cheapest of three candidates per coefficient: zero, the nearest integer, and one step towards zero."""
     size = np.abs(target)
     nearest = np.minimum(np.rint(size), LARGEST).astype(np.int64)
     zero, nonzero = cost_bits(logits[0])
-    best, best_cost = np.zeros(size.shape, dtype=np.int64), size**2 + rate_weight * zero
+    best, best_cost = np.zeros(size.shape, dtype=np.int64), importance * size**2 + rate_weight * zero
     for candidate in (nearest, nearest - 1):
         rate = nonzero + 1 + size_bits(logits[1], logits[2], candidate)
-        cost = (size - candidate) ** 2 + rate_weight * rate
+        cost = importance * (size - candidate) ** 2 + rate_weight * rate
         better = (candidate > 0) & (cost < best_cost)
         best, best_cost = np.where(better, candidate, best), np.where(better, cost, best_cost)
     return np.where(target < 0, -best, best), best_cost.astype(np.float32)

@@ -61,8 +61,13 @@ class _Best:
 class MotionSearch:
     """Searches the motion of one frame. target: (H, W) first colour axis; bit_price: squared error that a bit costs."""
 
-    def __init__(self, target: Tensor, bit_price: float) -> None:
+    def __init__(self, target: Tensor, bit_price: float, importance: Tensor | None = None) -> None:
+        """importance: (h, w) of errors in blocks, None for 1."""
         self._target = target
+        self._importance: dict[int, Tensor] = {}
+        if importance is not None:
+            squares = F.avg_pool2d(importance[None], SQUARE // BLOCK)[0]
+            self._importance = {BLOCK: importance, SQUARE: squares}
         self._price = bit_price
         self._turn = _TURN * bit_price
 
@@ -100,6 +105,8 @@ class MotionSearch:
     def _worth(self, error: Tensor, size: int, share: float) -> Tensor:
         """What a squared error costs once its residual is coded: itself while small, then as the log of it."""
         scale = self._turn * size * size
+        if size in self._importance:
+            error = error * self._importance[size]
         return scale * torch.log1p(error * (share / scale))
 
     def _tiles(self, size: int) -> Tensor:

@@ -25,6 +25,9 @@ _EXPONENT = 13  # of the grid of changes: a step of 0.0055
 _ROUND_AFTER = 0.5
 MIX = 0.97  # d log(error) / d log(bytes) of video at equal preset, measured on six clips (docs/benchmarks.md)
 _EVALUATED = 64
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""A mean error of frames (B, 3, H, W) float32 on colour axes, from what they should be."""
+
 _LENGTH_BYTES = 2  # by which the length of a head with changes may be longer
 
 
@@ -43,8 +46,10 @@ class RepairInputs:
     quality: int
 
 
-def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: torch.device) -> list[float]:
-    """Mean squared error of (at most 64 evenly spread) frames, repaired or not."""
+def errors_with(
+    network: RepairNetwork | None, inputs: RepairInputs, device: torch.device, measure: Measure = F.mse_loss
+) -> list[float]:
+    """Mean error, squared unless measured otherwise, of (at most 64 evenly spread) frames, repaired or not."""
     height, width = inputs.size
     errors = []
     with torch.no_grad():
@@ -55,13 +60,13 @@ def errors_with(network: RepairNetwork | None, inputs: RepairInputs, device: tor
                 quality = torch.full_like(level, inputs.quality)
                 shown = planar(network(interleaved(shown), interleaved(rest), level, quality))
             truth = inputs.truth[i : i + 1].to(device)
-            errors.append(F.mse_loss(shown[..., :height, :width].float(), truth[..., :height, :width]).item())
+            errors.append(measure(shown[..., :height, :width].float(), truth[..., :height, :width]).item())
     return errors
 
 
-def _error_with(network: RepairNetwork | None, inputs: RepairInputs, device: torch.device) -> float:
+def _error_with(network: RepairNetwork | None, inputs: RepairInputs, device: torch.device, measure: Measure) -> float:
     """The mean over the frames; infinite if it is not a number."""
-    errors = errors_with(network, inputs, device)
+    errors = errors_with(network, inputs, device, measure)
     mean = sum(errors) / len(errors)
     return mean if math.isfinite(mean) else math.inf
 
@@ -76,17 +81,23 @@ def fit_changes(
     seed: int,
     device: torch.device,
     notes: Notes,
+    measure: Measure = F.mse_loss,
 ) -> tuple[bool, Changes | None]:
     """(whether to repair, with which changes): what gives the least error for the bits of the whole segment.
 
     message_bits: of everything else. room_bytes: what changes may take, None for any. fraction(step): 0..1 of the
-    budget; training ends at 1. report(step, mean squared error). notes: where training is kept.
+    budget; training ends at 1. report(step, mean squared error). notes: where training is kept. measure: of the error
+    by which it is decided what is kept; training goes by squared errors.
     Training that diverges is begun again more slowly, once; then what shipped remains.
     """
     network = repair_network(shipped_weights(), device)
-    plain, shipped = _error_with(None, inputs, device), _error_with(network, inputs, device)
-    report(0, min(plain, shipped))
-    base = min(plain, shipped)
+    squared = [_error_with(n, inputs, device, F.mse_loss) for n in (None, network)]
+    judged = squared
+    if measure is not F.mse_loss:
+        judged = [_error_with(n, inputs, device, measure) for n in (None, network)]
+    plain, shipped = judged
+    report(0, min(squared))
+    base = min(squared)
     if not base > 0 or fraction(0) >= 1:
         return shipped < plain, None
     for learning_rate in _RATES:
@@ -98,9 +109,11 @@ def fit_changes(
     else:
         return shipped < plain, None
     load_parameters(network, changes.weights())
-    changed = _error_with(network, inputs, device)
+    changed = _error_with(network, inputs, device, measure)
     size_bytes = len(changes_bytes(changes))
-    cost = math.log(max(changed, 1e-12) / base) + MIX * math.log1p(8 * size_bytes / message_bits)
+    cost = math.log(max(changed, 1e-12) / max(min(plain, shipped), 1e-12)) + MIX * math.log1p(
+        8 * size_bytes / message_bits
+    )
     fits = room_bytes is None or size_bytes + _LENGTH_BYTES <= room_bytes
     return (True, changes) if fits and cost < 0 else (shipped < plain, None)
 
