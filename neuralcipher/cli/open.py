@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from neuralcipher import forking
 from neuralcipher.cli import completion
 from neuralcipher.cli.console import print_json, progress_line, result
 from neuralcipher.cli.credentials import (
@@ -21,6 +22,8 @@ from neuralcipher.cli.credentials import (
 )
 from neuralcipher.errors import UsageError
 from neuralcipher.process import prepare
+
+_STAGES = 3  # threads that frames go through: integers, prediction, repair
 
 
 def open_(
@@ -62,7 +65,7 @@ def open_(
     if output is not None and output != "-" and not output.endswith(os.sep):
         check_output(Path(output), force=force, inputs=[bundle], folder=Path(output).is_dir())
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
-    prepare()
+    prepare(threads=max(1, forking.cores() // _STAGES))
     from neuralcipher.pipeline import parts
     from neuralcipher.pipeline.opening import open_bundle, open_stream
 

@@ -12,7 +12,7 @@ import torch
 
 from neuralcipher.container import BundleReader
 from neuralcipher.files import check_output, output_folder, output_path
-from neuralcipher.flows.ahead import one_ahead
+from neuralcipher.flows.ahead import ahead
 from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
@@ -113,6 +113,6 @@ def _pictures(
         picture for segment, start, stop in pieces for picture in render_segment(reader, segment, device, start, stop)
     )
     count = sum(stop - start for _, start, stop in pieces)
-    for done, picture in enumerate(one_ahead(pictures), start=1):
+    for done, picture in enumerate(ahead(pictures), start=1):
         progress(Progress("writing", done / count))
         yield picture

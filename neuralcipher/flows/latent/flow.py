@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neuralcipher.coding.bits import BitReader
 from neuralcipher.coding.entropy import MessageDecoder
-from neuralcipher.flows.ahead import one_ahead
+from neuralcipher.flows.ahead import ahead
 from neuralcipher.flows.base import FitContext, KeystreamFactory, check_frames
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.config import LatentConfig
@@ -76,9 +76,9 @@ class LatentFlow:
         shown = _Shown(head, parsed, device)
         plan = [group for group in groups(parsed.plan) if group.start < stop]
         first = max((group.start for group in plan if group.is_key and group.start <= start), default=0)
-        read = one_ahead(_decode(parsed, plan, keystream, head.quality))
+        read = ahead(_decode(parsed, plan, keystream, head.quality))
         made: dict[int, Tensor] = {}
-        for frame, decoded, residual in one_ahead(_synthesise(read, first, Synthesis(head.quality, device))):
+        for frame, decoded, residual in ahead(_synthesise(read, first, Synthesis(head.quality, device)), 2):
             if start <= frame.index < stop:
                 made[frame.index] = shown.picture(decoded, residual, frame.level)
             while start in made:
