@@ -25,6 +25,7 @@ from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GEN
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions
 from neuralcipher.pipeline.segments import Picture, public_seed, segment_lengths
 from neuralcipher.pipeline.targets import Promised, SizePlan
+from neuralcipher.process import give_back_memory
 from neuralcipher.video.quality import QualityMeter
 from neuralcipher.video.reading import Probe, read_audio, read_frames, version_of
 
@@ -108,6 +109,7 @@ class Job:
                     kept.add(number, segment.to_bytes())
                 self._board.finish(number)
                 pages.add(number, segment)
+                give_back_memory()
         sound = self.sound()
         if sound:
             pages.writer.add_section(SECTION_AUDIO, 0, sound)

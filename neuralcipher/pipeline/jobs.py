@@ -25,6 +25,8 @@ MEMORY_PER_RAW_BYTE = 25
 """Peak memory of fitting a segment to its raw bytes, roughly, for the flow `latent`."""
 
 _TRIES = 2
+_SEGMENTS_EACH = 8
+"""What a process fits before another takes its place: its heap grows a little with each."""
 _LOOK_EVERY_S = 1.0
 _REPORT_EVERY_S = 0.2
 
@@ -87,25 +89,28 @@ class Processes:
             work = again.pop() if again else next(waiting, None)
             if work is None:
                 return
-            if place == len(pool):
-                pool.append(_Worker.start(self._options, self._threads, desk.keep_every_s))
+            if place < len(pool) and pool[place].given >= _SEGMENTS_EACH:
+                pool.pop(place).close(_LOOK_EVERY_S)
+            if place == len(pool) or pool[place].work:
+                pool.insert(place, _Worker.start(self._options, self._threads, desk.keep_every_s))
             pool[place].give(work)
 
 
 @dataclass(slots=True)
 class _Worker:
-    """A process, and the segment that it is at."""
+    """A process, the segment that it is at, and how many it was given."""
 
     process: BaseProcess
     pipe: Connection
     work: Work | None = None
+    given: int = 0
 
     @classmethod
     def start(cls, options: SealOptions, threads: int, keep_every_s: float) -> _Worker:
         return cls(*forking.start_worker(_serve, options, threads, keep_every_s, threads=threads))
 
     def give(self, work: Work) -> None:
-        self.work = work
+        self.work, self.given = work, self.given + 1
         # A process that died since its last segment is found by listening to it.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.pipe.send((work.task.plain(), tuple(work.frames.shape), work.notes))

@@ -61,6 +61,21 @@ def test_the_bundle_is_the_same_byte_for_byte(
     assert len(started) == 2
 
 
+def test_a_worker_is_replaced_after_some_segments(
+    tmp_path: Path, drawn: Callable[[], None], started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heap would grow with the video; the bundle is the same."""
+    monkeypatch.setattr(jobs, "_SEGMENTS_EACH", 1)
+    files = []
+    for count in (1, 2):
+        drawn()
+        seal(tmp_path / f"{count}.ncv", jobs=count, flow_options={"steps": 3})
+        files.append((tmp_path / f"{count}.ncv").read_bytes())
+    assert files[0] == files[1]
+    assert [worker.given for worker in started] == [1, 1, 1]
+    assert not any(worker.process.is_alive() for worker in started)
+
+
 def test_a_worker_that_is_killed_costs_its_segment_alone(tmp_path: Path, started: list[Any]) -> None:
     told: list[str] = []
 
