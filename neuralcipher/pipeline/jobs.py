@@ -25,8 +25,8 @@ MEMORY_PER_RAW_BYTE = 25
 """Peak memory of fitting a segment to its raw bytes, roughly, for the flow `latent`."""
 
 _TRIES = 2
-_SEGMENTS_EACH = 8
-"""What a process fits before another takes its place: its heap grows a little with each."""
+_SEGMENTS_EACH = 2
+"""What a process fits before another takes its place: its heap grows with each, and a start costs half a second."""
 _LOOK_EVERY_S = 1.0
 _REPORT_EVERY_S = 0.2
 
