@@ -36,25 +36,14 @@ def good_neighbour() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.setswitchinterval(_SWITCH_S)
-    if sys.platform == "linux":
-        import ctypes
-
-        try:
-            set_option = ctypes.CDLL(None).mallopt
-        except (OSError, AttributeError):  # another C library
-            return
-        set_option(_M_MMAP_THRESHOLD, _KEEP_BYTES)
-        set_option(_M_TRIM_THRESHOLD, _KEEP_BYTES)
-        set_option(_M_ARENA_MAX, _ARENAS)
+    _call("mallopt", _M_MMAP_THRESHOLD, _KEEP_BYTES)
+    _call("mallopt", _M_TRIM_THRESHOLD, _KEEP_BYTES)
+    _call("mallopt", _M_ARENA_MAX, _ARENAS)
 
 
 def give_back_memory() -> None:
     """Return what is free to the kernel, so that what the segments of a long video leave behind does not add up."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+    _call("malloc_trim", 0)
 
 
 def no_core_dumps() -> None:
@@ -74,8 +63,13 @@ def no_core_dumps() -> None:
 
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process, see prctl(2); nothing where there is none."""
+    _call("prctl", option, value, 0, 0, 0)
+
+
+def _call(name: str, *arguments: int) -> None:
+    """Call a function of the C library on Linux; nothing where it has none."""
     if sys.platform == "linux":
         import ctypes
 
-        with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None)[name](*arguments)

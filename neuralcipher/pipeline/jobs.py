@@ -89,10 +89,11 @@ class Processes:
             work = again.pop() if again else next(waiting, None)
             if work is None:
                 return
-            if place < len(pool) and pool[place].given >= _SEGMENTS_EACH:
-                pool.pop(place).close(_LOOK_EVERY_S)
-            if place == len(pool) or pool[place].work:
-                pool.insert(place, _Worker.start(self._options, self._threads, desk.keep_every_s))
+            if place == len(pool):
+                pool.append(_Worker.start(self._options, self._threads, desk.keep_every_s))
+            elif pool[place].given >= _SEGMENTS_EACH:
+                pool[place].close(_LOOK_EVERY_S)
+                pool[place] = _Worker.start(self._options, self._threads, desk.keep_every_s)
             pool[place].give(work)
 
 
