@@ -17,6 +17,9 @@ EXIT_WRONG_KEY = 5
 EXIT_OUTPUT_EXISTS = 6
 EXIT_INTERRUPTED = 130
 
+COPY_HINT = "fetch the file again from where it came from"
+"""What to do about a damaged file."""
+
 
 class NeuralCipherError(Exception):
     """Base of every error this package raises on purpose.

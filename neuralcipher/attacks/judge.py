@@ -39,6 +39,11 @@ class Row:
         return self.target is not None and self.target.known
 
 
+def verdict_text(verdict: Verdict, known: bool) -> str:
+    """A verdict as reports show it. known: whether a break is one by design."""
+    return "BROKEN BY DESIGN" if known and verdict is Verdict.BROKEN else verdict.value
+
+
 def run_attack(
     kind: type[Attack],
     subject: Subject,

@@ -133,15 +133,15 @@ def _finished_run(path: Path, bundle: Path) -> Summary:
 def _run_attacks(
     bundle: Path, keys: list[Credential], depth: str, only: list[str], assume_opened: bool, jobs: int, *, quiet: bool
 ) -> Summary:
-    from neuralcipher.attacks.engine import Stopped, choose, run_suite
+    from neuralcipher import attacks
+    from neuralcipher.attacks.engine import Stopped
     from neuralcipher.attacks.report.summary import summarised
-    from neuralcipher.attacks.session import Settings
-    from neuralcipher.attacks.targets import BundleTarget, PackedCredential
 
-    chosen = BundleTarget(bundle, tuple(PackedCredential.pack(key) for key in keys), assume_opened)
     with attack_progress(quiet=quiet) as progress:
         try:
-            run = run_suite(chosen, settings=Settings(depth), attacks=choose(only), jobs=jobs, progress=progress)
+            run = attacks.run(
+                bundle, keys=keys, assume_opened=assume_opened, only=only, depth=depth, jobs=jobs, progress=progress
+            )
         except Stopped:
             raise KeyboardInterrupt from None
     return summarised(run)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neuralcipher.container import canonical
-from neuralcipher.errors import LimitError, PayloadDamagedError, UnsupportedError, UsageError
+from neuralcipher.errors import COPY_HINT, LimitError, PayloadDamagedError, UnsupportedError, UsageError
 from neuralcipher.keys.subkeys import MAX_SEGMENT
 
 DIRECTORY_VERSION = 1
@@ -137,6 +137,4 @@ def _section(entry: Any, name: str) -> Section:
 
 
 def _damaged(name: str, why: str) -> PayloadDamagedError:
-    return PayloadDamagedError(
-        f"the directory of {name} is damaged: {why}", hint="fetch the file again from where it came from"
-    )
+    return PayloadDamagedError(f"the directory of {name} is damaged: {why}", hint=COPY_HINT)

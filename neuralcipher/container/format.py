@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from neuralcipher.container import canonical
 from neuralcipher.errors import (
+    COPY_HINT,
     HeaderDamagedError,
     LimitError,
     NotABundleError,
@@ -41,7 +42,6 @@ MAX_SLOTS = 32
 MAX_PASSPHRASE_SLOTS = 8
 _MAX_HEADER_ITEMS = 1_024
 
-_COPY_HINT = "fetch the file again from where it came from"
 # What text mode, 7-bit channels and a conversion to UTF-8 make of the magic bytes.
 _DAMAGED_MAGICS = (b"\x89NCV", b"\x09NCV", b"\xc2\x89NCV", b"\xef\xbf\xbdNCV")
 
@@ -118,7 +118,7 @@ class Source:
 
 def truncated(name: str) -> TruncatedError:
     """The error for a file that ends before the bundle does."""
-    return TruncatedError(f"{name} is cut short", hint=_COPY_HINT)
+    return TruncatedError(f"{name} is cut short", hint=COPY_HINT)
 
 
 def suite_of(header: Header) -> str:
@@ -134,7 +134,7 @@ def header_mac(covered: bytes, header: Header, bundle_key: BundleKey) -> bytes:
 def check_slot_count(slots: tuple[Slot, ...], name: str) -> None:
     """Raises HeaderDamagedError if there is no slot, LimitError if there are too many of either kind."""
     if not slots:
-        raise HeaderDamagedError(f"the header of {name} is damaged: it has no key slot", hint=_COPY_HINT)
+        raise HeaderDamagedError(f"the header of {name} is damaged: it has no key slot", hint=COPY_HINT)
     if len(slots) > MAX_SLOTS:
         raise LimitError(f"{name} has {len(slots)} key slots, above the limit of {MAX_SLOTS}")
     passphrases = sum(isinstance(slot, PassphraseSlot) for slot in slots)
@@ -189,7 +189,7 @@ def parse(source: Source) -> Preamble:
     if len(start) >= 10 and version != VERSION:
         raise UnsupportedError(
             f"{name} is of format version {version}, and this installation reads version {VERSION}",
-            hint="install a newer neuralcipher" if version > VERSION else _COPY_HINT,
+            hint="install a newer neuralcipher" if version > VERSION else COPY_HINT,
         )
     if len(start) < FIXED_BYTES:
         raise truncated(name)
@@ -200,7 +200,7 @@ def parse(source: Source) -> Preamble:
     if length > MAX_HEADER_BYTES:
         raise LimitError(
             f"the header of {name} claims {length} bytes, above the limit of {MAX_HEADER_BYTES}",
-            hint=_COPY_HINT,
+            hint=COPY_HINT,
         )
     if source.size < FIXED_BYTES + length + MAC_BYTES:
         raise truncated(name)
@@ -220,7 +220,7 @@ def _check_magic(start: bytes, name: str) -> None:
     if start.startswith(MAGIC):
         return
     if not start:
-        raise NotABundleError(f"{name} is empty", hint=_COPY_HINT)
+        raise NotABundleError(f"{name} is empty", hint=COPY_HINT)
     if MAGIC.startswith(start):
         raise truncated(name)
     if start.startswith(_DAMAGED_MAGICS):
@@ -232,7 +232,7 @@ def _check_magic(start: bytes, name: str) -> None:
 
 
 def _damaged(name: str, why: str) -> HeaderDamagedError:
-    return HeaderDamagedError(f"the header of {name} is damaged: {why}", hint=_COPY_HINT)
+    return HeaderDamagedError(f"the header of {name} is damaged: {why}", hint=COPY_HINT)
 
 
 def _fields(fields: Any, names: dict[str, type], what: str, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from neuralcipher.container.format import Source
-from neuralcipher.errors import PayloadDamagedError, TruncatedError
+from neuralcipher.errors import COPY_HINT, PayloadDamagedError, TruncatedError
 
 CHECKSUM_BYTES = 32
 _PIECE_BYTES = 1 << 20
@@ -60,7 +60,7 @@ class PlainReader:
         if self._end_checked:
             return
         name, end = self._source.name, self._source.size - CHECKSUM_BYTES
-        hint = "fetch the file again from where it came from"
+        hint = COPY_HINT
         if end < self._offset:
             raise TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=hint)
         digest = sha256()

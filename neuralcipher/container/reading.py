@@ -34,6 +34,7 @@ from neuralcipher.container.stream import (
     payload_aead,
 )
 from neuralcipher.errors import (
+    COPY_HINT,
     BundleError,
     HeaderDamagedError,
     NotABundleError,
@@ -55,8 +56,6 @@ from neuralcipher.keys import (
     open_slot,
     segment_seed,
 )
-
-_COPY_HINT = "fetch the file again from where it came from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,7 @@ class BundleReader:
         bundle_key = self._open_slots(header, credentials)
         mac = header_mac(self._preamble.covered, header, bundle_key)
         if not hmac.compare_digest(mac, self._preamble.check):
-            raise HeaderDamagedError(f"the header of {self.name} is damaged or forged", hint=_COPY_HINT)
+            raise HeaderDamagedError(f"the header of {self.name} is damaged or forged", hint=COPY_HINT)
         cipher = payload_aead(header.aead, derive(bundle_key, header.payload_salt, LABEL_PAYLOAD))
         size = self._source.size - self.payload_offset
         self._payload = StreamReader(self._source, self.payload_offset, size, cipher)
@@ -221,7 +220,7 @@ class BundleReader:
                 if hmac.compare_digest(commit, header.commit):
                     return bundle_key
         if opened:
-            raise HeaderDamagedError(f"the header of {self.name} is damaged or forged", hint=_COPY_HINT)
+            raise HeaderDamagedError(f"the header of {self.name} is damaged or forged", hint=COPY_HINT)
         raise self._wrong_key(credentials)
 
     def _wrong_key(self, credentials: Sequence[Credential]) -> WrongKeyError:

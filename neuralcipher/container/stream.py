@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from neuralcipher.container.format import Source
-from neuralcipher.errors import LimitError, PayloadDamagedError, TruncatedError
+from neuralcipher.errors import COPY_HINT, LimitError, PayloadDamagedError, TruncatedError
 
 CHUNK_BYTES = 65_536
 TAG_BYTES = 16
@@ -24,7 +24,6 @@ MAX_CHUNKS = 2**32
 
 _CACHED_CHUNKS = 4
 _TRAILING_SEARCH = 64
-_COPY_HINT = "fetch the file again from where it came from"
 
 Aead = ChaCha20Poly1305 | AESGCM
 
@@ -132,7 +131,7 @@ class StreamReader:
             return self._cache[index]
         chunk = self._open(index, self._size, final=index == self.chunk_count - 1)
         if chunk is None:
-            raise PayloadDamagedError(self._message(index), hint=_COPY_HINT)
+            raise PayloadDamagedError(self._message(index), hint=COPY_HINT)
         self._cache[index] = chunk
         if len(self._cache) > _CACHED_CHUNKS:
             self._cache.popitem(last=False)
@@ -173,7 +172,7 @@ class StreamReader:
         """Find out why the last chunk is none."""
         name = self._source.name
         if last < 0 or self._open(last, self._size, final=False) is not None:
-            return TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=_COPY_HINT)
+            return TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=COPY_HINT)
         for extra in range(1, min(_TRAILING_SEARCH, self._size - TAG_BYTES) + 1):
             size = self._size - extra
             if self._open((size - 1) // SEALED_CHUNK_BYTES, size, final=True) is not None:
@@ -181,12 +180,12 @@ class StreamReader:
                 return PayloadDamagedError(f"{name} has {extra} bytes after its end", hint=hint)
         if last and self._open(last - 1, last * SEALED_CHUNK_BYTES, final=True) is not None:
             at = self.chunk_offset(last)
-            return PayloadDamagedError(f"{name} has bytes after its end, from byte {at} on", hint=_COPY_HINT)
+            return PayloadDamagedError(f"{name} has bytes after its end, from byte {at} on", hint=COPY_HINT)
         if self._size - last * SEALED_CHUNK_BYTES <= TAG_BYTES:
-            return TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=_COPY_HINT)
+            return TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=COPY_HINT)
         return PayloadDamagedError(
             f"{name} is cut short, or damaged in its last chunk from byte {self.chunk_offset(last)} on",
-            hint=_COPY_HINT,
+            hint=COPY_HINT,
         )
 
     def damaged_chunks(self) -> Iterator[tuple[int, str]]:

@@ -20,6 +20,7 @@ from neuralcipher.keys import Credential
 from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.pipeline.options import Progress, ProgressCallback, silent
 from neuralcipher.pipeline.originals import Original, matching_original, original_frames
+from neuralcipher.pipeline.parts import pieces_of
 from neuralcipher.pipeline.segments import StoredSegment, render_segment, stored_audio, stored_segments, stored_video
 from neuralcipher.pipeline.upkeep import problems_in
 from neuralcipher.video.metadata import VideoInfo
@@ -206,13 +207,9 @@ class _Walk:
         """The frames of the contact sheet; no others are rendered."""
         shown: list[ShownPicture] = []
         for done, number in enumerate(self._wanted, start=1):
-            first = 0
-            for segment in self._segments:
-                if number < first + segment.frames:
-                    picture = next(self._frames(segment, number - first, number - first + 1))
-                    shown.append(self._shown(number, picture, None))
-                    break
-                first += segment.frames
+            ((segment, start, stop),) = pieces_of(self._segments, range(number, number + 1))
+            picture = next(self._frames(segment, start, stop))
+            shown.append(self._shown(number, picture, None))
             self._progress(Progress("checking", done / len(self._wanted)))
         return tuple(shown), None
 

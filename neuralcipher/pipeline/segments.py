@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuralcipher.container import BundleReader, Section
-from neuralcipher.errors import BundleError, PayloadDamagedError, UnsupportedError, UsageError
+from neuralcipher.errors import COPY_HINT, BundleError, PayloadDamagedError, UnsupportedError, UsageError
 from neuralcipher.flows import base as flows
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
@@ -28,7 +28,6 @@ Picture = NDArray[np.uint8]
 
 T = TypeVar("T")
 
-_COPY_HINT = "fetch the file again from where it came from"
 _SEGMENT_BYTES = 128 << 20
 _SEGMENT_FRAMES = 256
 
@@ -101,7 +100,7 @@ def _named(reader: BundleReader) -> Iterator[None]:
     except BundleError as error:
         if reader.name in error.message:
             raise
-        raise type(error)(f"{reader.name}: {error.message}", hint=error.hint or _COPY_HINT) from error
+        raise type(error)(f"{reader.name}: {error.message}", hint=error.hint or COPY_HINT) from error
 
 
 def _found(find: Callable[[str], T], name: str, noun: str, reader: BundleReader) -> T:
@@ -126,12 +125,12 @@ def stored_segments(reader: BundleReader, info: VideoInfo) -> list[StoredSegment
         if generator is None or not in_order or not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
             raise PayloadDamagedError(f"{reader.name} lists its segments wrongly", hint="restore it from a copy")
         if not isinstance(names[0], str) or not isinstance(names[1], str):
-            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator", hint=_COPY_HINT)
+            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator", hint=COPY_HINT)
         segments.append(
             StoredSegment(len(segments), frames, names[1], generator, names[0], section, info.height, info.width)
         )
     if sum(segment.frames for segment in segments) != info.frames:
-        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames", hint=_COPY_HINT)
+        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames", hint=COPY_HINT)
     return segments
 
 

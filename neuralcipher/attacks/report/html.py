@@ -9,7 +9,7 @@ from typing import Any
 
 from neuralcipher.attacks.base import CONTROL_LEVEL, LEVEL, PROPERTIES, Measurement, ThreatModel, Verdict
 from neuralcipher.attacks.figures import Figure, Matrix, Pictures
-from neuralcipher.attacks.judge import Row, gate
+from neuralcipher.attacks.judge import Row, gate, verdict_text
 from neuralcipher.attacks.report.markup import document, items, pairs, scrolled
 from neuralcipher.attacks.report.record import Finished, plain
 from neuralcipher.attacks.report.svg import Whisker, figure_html, forest, number
@@ -122,7 +122,7 @@ def _facts(report: Finished) -> str:
 
 def _badge(row: Row) -> str:
     known = row.known and row.verdict is Verdict.BROKEN
-    text = "BROKEN BY DESIGN" if known else row.verdict.value
+    text = verdict_text(row.verdict, row.known)
     return f'<span class="badge {"known" if known else CLASSES[row.verdict]}">{escape(text)}</span>'
 
 

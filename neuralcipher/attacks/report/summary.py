@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralcipher.attacks.base import Verdict
+from neuralcipher.attacks.judge import verdict_text
 from neuralcipher.attacks.report.markup import items, table
 from neuralcipher.attacks.report.record import SCHEMA, Finished, record
 from neuralcipher.attacks.report.svg import number
@@ -37,7 +38,7 @@ class SummaryRow:
     @property
     def verdict_text(self) -> str:
         """The verdict as reports show it."""
-        return "BROKEN BY DESIGN" if self.known and self.verdict is Verdict.BROKEN else self.verdict.value
+        return verdict_text(self.verdict, self.known)
 
 
 @dataclass(frozen=True, slots=True)
