@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,9 +80,7 @@ def attack(
         return
     _check_reports([path for path in (html, None if to_stdout else json_) if path is not None], force=force)
     prepare()  # before anything loads torch
-    jobs = min(8, os.cpu_count() or 1) if jobs is None else jobs
-    if jobs < 1:
-        raise UsageError(f"jobs must be 1 or more, not {jobs}", hint="leave out --jobs for one a core")
+    jobs = processes(jobs)
     if jobs > 1:
         warm()
     with forking.few_threads(1):
@@ -119,6 +116,15 @@ def attack(
     else:
         _show(report, quiet=quiet)
     raise typer.Exit(_exit_code(report))
+
+
+def processes(jobs: int | None) -> int:
+    """How many to attack in: as asked, else one for each core, at most 8. Raises UsageError."""
+    if jobs is None:
+        return min(8, forking.cores())
+    if jobs < 1:
+        raise UsageError(f"jobs must be 1 or more, not {jobs}", hint="leave out --jobs for one a core")
+    return jobs
 
 
 def _exit_code(report: Report) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuralcipher import forking
 from neuralcipher.cli import completion
+from neuralcipher.cli.attack import processes
 from neuralcipher.cli.console import attack_progress, print_json, progress_line, result, size_text, tell, warn
 from neuralcipher.cli.credentials import (
     KeyOption,
@@ -65,6 +65,7 @@ def report(
     from neuralcipher.files import check_input, check_output, output_file
 
     _check_options(attack, attack_report, only, assume_opened, jobs)
+    count = processes(jobs)
     asked = takes_passphrase(bundle)
     target = bundle.with_suffix(".report.html") if output is None else output
     inputs = [bundle, *(key or []), *(path for path in (passphrase_file, video, attack_report) if path is not None)]
@@ -73,8 +74,7 @@ def report(
         check_input(video, "video")
     keys = credentials(key, passphrase, passphrase_file, ask=asked)
     prepare()
-    jobs = min(8, forking.cores()) if jobs is None else jobs
-    if attack != "none" and jobs > 1:
+    if attack != "none" and count > 1:
         from neuralcipher.attacks.preload import warm
 
         warm()
@@ -87,7 +87,7 @@ def report(
     if found.problems and attack != "none":
         warn(f"{found.name} is damaged, so it is not attacked")
     elif attack != "none":
-        attacked = _run_attacks(bundle, keys, attack, only or [], assume_opened, jobs, quiet=silent)
+        attacked = _run_attacks(bundle, keys, attack, only or [], assume_opened, count, quiet=silent)
     from neuralcipher.attacks.report.bundle_page import bundle_page
 
     page = bundle_page(found, attacked).encode("utf-8")
@@ -109,8 +109,6 @@ def _check_options(
         raise UsageError(
             "--only, --assume-opened and --jobs say how to attack, and nothing is attacked", hint="pass --attack quick"
         )
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs must be 1 or more, not {jobs}", hint="leave out --jobs for one a core")
     if only:
         from neuralcipher.attacks.base import find
 
