@@ -38,6 +38,7 @@ EXPERIMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "dilation": papers_claims.dilation,
     "two-layers": papers_claims.two_networks_of_32,
     "precision": papers_claims.precision,
+    "half-training": papers_claims.half_training,
     "ratios": papers_claims.ratios,
     "beyond": papers_claims.beyond_the_end,
     "beyond-small": papers_claims.beyond_in_small,

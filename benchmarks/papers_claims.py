@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ from neuralcipher.flows.recurrent.section import RecurrentSection
 
 SMALL = (64, 48)
 SMALL_KTH = (64, 64)
+TINY, TINY_STEPS = (32, 24), 1000
+BFLOAT16 = torch.autocast("cpu", torch.bfloat16)
 
 
 def epochs(bench: Bench) -> list[Row]:
@@ -139,6 +143,18 @@ def precision(bench: Bench) -> list[Row]:
         steps = made.steps
         what = f"{bits} bits a weight, breakdance, {len(frames)} frames of 64x48, 32 filters"
         rows.append(_row("precision", what, "FP16: half of the size", made))
+    return rows
+
+
+def half_training(bench: Bench) -> list[Row]:
+    """The same steps in FP32, in bfloat16 and in FP16, stored in 16 bits; small, since FP16 is slow on a CPU."""
+    frames = bench.clip("breakdance", TINY)
+    rows = []
+    for text, half, found in (("FP32", 0, nullcontext()), ("bfloat16", 0, BFLOAT16), ("FP16, loss scale", 1, None)):
+        with patch("neuralcipher.flows.training.training_precision", return_value=found):
+            made = bench.fit("recurrent", frames, steps=bench.steps or TINY_STEPS, nconv=16, weight_bits=16, half=half)
+        what = f"trained in {text}, breakdance, {len(frames)} frames of {TINY[0]}x{TINY[1]}, 16 filters"
+        rows.append(_row("precision", what, "FP16: equal quality", made))
     return rows
 
 

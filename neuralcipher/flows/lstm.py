@@ -58,7 +58,7 @@ class LstmConfig:
     hidden: units of the cell. past: frames that it sees at each step (fewer if the video is that short); as many are
     stored to begin with. window:
     steps between which gradients flow. weight_bits: of the stored weights, 2..8, 16 or 32. optimiser: 0 Adam,
-    1 LARS, 2 LAMB. half: 1 trains in FP16 on CUDA. steps: train for so many steps instead of for a time.
+    1 LARS, 2 LAMB. half: 1 trains in FP16. steps: train for so many steps instead of for a time.
     """
 
     hidden: int = 16

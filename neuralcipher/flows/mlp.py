@@ -57,7 +57,7 @@ class MlpConfig:
 
     hidden: units per hidden layer. layers: hidden layers. encoding: frequencies of a positional encoding of t, 0 as
     the paper has it. batch: frames per training step. weight_bits: of the stored weights, 2..8, 16 or 32.
-    optimiser: 0 Adam, 1 LARS, 2 LAMB. half: 1 trains in FP16 on CUDA. steps: train for so many steps instead of for
+    optimiser: 0 Adam, 1 LARS, 2 LAMB. half: 1 trains in FP16. steps: train for so many steps instead of for
     a time.
     """
 

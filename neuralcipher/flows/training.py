@@ -22,7 +22,7 @@ from neuralcipher.coding.weights import (
 from neuralcipher.errors import CheckFailedError, UsageError
 from neuralcipher.flows.base import FitContext, FitProgress
 from neuralcipher.flows.device import training_precision
-from neuralcipher.flows.notes import Notes, restore_training, training_arrays
+from neuralcipher.flows.notes import Arrays, Notes, restore_training, training_arrays
 
 Apply = Callable[..., Tensor]
 """The network with the weights of this step: as they are, or on the grid that is stored."""
@@ -42,6 +42,8 @@ _LAST_RATE = 0.01
 _RELATIVE_RATE = 10.0
 _LARS_TRUST = 0.01
 _LARS_RATE = 1e3
+# What an FP16 loss scale remembers, in a note and in torch's own words.
+_SCALE = {"loss scale": "scale", "steps at it": "_growth_tracker"}
 
 
 def make_optimiser(kind: int, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
@@ -133,8 +135,8 @@ class Trainer:
     """Trains one network on a loss. Gradients are clipped; a loss that explodes is undone and tried more slowly.
 
     flow: named in messages. weight_bits: 2..8 trains the end on the grid that is stored; 16 and 32 do not.
-    phase: its share of the fit. optimiser: ADAM, LARS or LAMB. half: FP16 with a loss scale, on CUDA only;
-    elsewhere, and without it, bfloat16 where the processor has it.
+    phase: its share of the fit. optimiser: ADAM, LARS or LAMB. half: FP16 with a loss scale; without it bfloat16
+    where the processor has it.
     """
 
     def __init__(
@@ -152,7 +154,8 @@ class Trainer:
         self._flow, self._network, self._bits, self._device = flow, network.to(device), weight_bits, device
         self._phase, self._kind = phase, optimiser
         self._rate = RATE if rate is None else rate
-        self._half = half and device.type == "cuda"
+        self._half = half
+        self._scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._parameters = list(network.parameters())
         self._exponents: list[int] | None = None
 
@@ -170,9 +173,9 @@ class Trainer:
         optimiser = make_optimiser(self._kind, self._parameters, rate)
         if noted is not None:
             restore_training(noted, self._network, optimiser)
+            self._restore_scale(noted)
             if noted["finished"]:
                 return self._exponents or []
-        scaler = torch.amp.GradScaler(self._device.type, enabled=self._half)
         base = optimiser.param_groups[0]["lr"]
         good = self._copy()
         while (done := self._phase.fraction(step)) < 1:
@@ -193,13 +196,13 @@ class Trainer:
                 base = optimiser.param_groups[0]["lr"]
                 continue
             optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(scaler.scale(loss))
-            scaler.unscale_(optimiser)
+            torch.autograd.backward(self._scaler.scale(loss))
+            self._scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(self._parameters, _CLIP)
             if step % _KEEP_EVERY == 0 and self._is_finite():  # before the step: these weights gave a finite loss
                 good = self._copy()
-            scaler.step(optimiser)
-            scaler.update()
+            self._scaler.step(optimiser)
+            self._scaler.update()
             self._stay_on_grid()
             if step == 1 or step % 10 == 0:
                 self._phase.report(step, done, value)
@@ -220,11 +223,19 @@ class Trainer:
         numbers = {"rate": rate, "retries": retries, "step": step, "finished": finished}
         arrays = {name: np.array(value) for name, value in numbers.items()}
         arrays["grids"] = np.array(self._exponents or [], dtype=np.int64)
+        if self._half:
+            state = self._scaler.state_dict()
+            arrays |= {name: np.array(state[entry]) for name, entry in _SCALE.items()}
         self._phase.notes.put(self._phase.name, arrays | training_arrays(self._parameters, optimiser))
+
+    def _restore_scale(self, noted: Arrays) -> None:
+        if self._half:
+            found = {entry: noted[name].item() for name, entry in _SCALE.items()}
+            self._scaler.load_state_dict(self._scaler.state_dict() | found)
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self._half:
-            return torch.autocast("cuda", torch.float16)
+            return torch.autocast(self._device.type, torch.float16)
         return training_precision(self._device)
 
     def _apply(self) -> Apply:

@@ -30,7 +30,7 @@ class RecurrentConfig:
     stages: M, networks that repair each frame (eq. 3). stage_nconv: filters of those; 0 is nconv. residual: 1 lets
     them add to the frame; 0, as the paper has it, lets them draw it anew.
     upscale: the sequence is advanced at a size so many times smaller, and the stages repair it at full size.
-    weight_bits: of the stored weights, 2..8, 16 or 32. half: 1 trains in FP16 on CUDA.
+    weight_bits: of the stored weights, 2..8, 16 or 32. half: 1 trains in FP16.
     steps: train for so many steps in all instead of for a time.
     """
 
