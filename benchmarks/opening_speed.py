@@ -42,7 +42,8 @@ from neuralcipher.flows.latent.head import Head
 from neuralcipher.flows.latent.model import IntegerNetwork
 from neuralcipher.flows.latent.structure import groups
 from neuralcipher.flows.latent.synthesis import Synthesis
-from neuralcipher.pipeline.segments import load_segment, render_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment, render_segment
+from neuralcipher.pipeline.stored import stored_segments, stored_video
 
 PARTS = ("entropy decoding", "references", "prediction", "residual", "repair and colour")
 _PRODUCTS = ("aten::mul", "aten::mul_", "aten::addcmul_")

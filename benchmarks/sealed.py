@@ -12,7 +12,8 @@ from clips import Frames
 
 import neuralcipher
 from neuralcipher.container import BundleReader
-from neuralcipher.pipeline.segments import render_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import render_segment
+from neuralcipher.pipeline.stored import stored_segments, stored_video
 
 CPU = torch.device("cpu")
 

@@ -25,7 +25,8 @@ from neuralcipher.generators.autoencoder import AutoencoderConfig, AutoencoderGe
 from neuralcipher.generators.base import Generator, Keystream, Shape, check_shape
 from neuralcipher.generators.feistel import FeistelConfig, FeistelGenerator
 from neuralcipher.keys import Credential, Key, Passphrase, segment_seed, start_latent
-from neuralcipher.pipeline.segments import load_segment, public_seed, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment, public_seed
+from neuralcipher.pipeline.stored import stored_segments, stored_video
 
 DEFAULT_SHAPE: Shape = (3, 128, 128)
 _SMALLEST_STATE = 256

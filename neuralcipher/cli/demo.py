@@ -137,7 +137,8 @@ def _contact_sheet(bundle: Path, key: Any, wrong: Any) -> Image.Image:
     from neuralcipher.container import BundleReader
     from neuralcipher.generators.base import Keystream
     from neuralcipher.keys import segment_seed
-    from neuralcipher.pipeline.segments import load_segment, render_segment, start, stored_segments, stored_video
+    from neuralcipher.pipeline.segments import load_segment, render_segment, start
+    from neuralcipher.pipeline.stored import stored_segments, stored_video
     from neuralcipher.video.reading import probe, read_frames
 
     clip = neuralcipher.demo_clip()

@@ -60,13 +60,9 @@ def info(
 
 def _inside(reader: Any) -> dict[str, Any]:
     """What the encrypted part says, read without loading any network."""
-    from neuralcipher.errors import PayloadDamagedError
-    from neuralcipher.video.metadata import VideoInfo
+    from neuralcipher.pipeline.stored import stored_video
 
-    fields = reader.metadata.get("video")
-    if not isinstance(fields, dict):
-        raise PayloadDamagedError(f"{reader.name} does not describe its video", hint="it was not made by ncipher seal")
-    video = VideoInfo.from_dict(fields)
+    video = stored_video(reader)
     names = {
         kind: [s.attributes.get("name") for s in reader.sections if s.kind == kind] for kind in ("generator", "flow")
     }

@@ -67,7 +67,9 @@ def pack_directory(metadata: Mapping[str, Any], sections: Sequence[Section]) -> 
     ]
     data = canonical.pack({"version": DIRECTORY_VERSION, "metadata": dict(metadata), "sections": entries})
     if len(data) > MAX_DIRECTORY_BYTES:
-        raise LimitError(f"a directory of {len(data)} bytes is above the limit of {MAX_DIRECTORY_BYTES}")
+        raise LimitError(
+            f"a directory of {len(data)} bytes is above the limit of {MAX_DIRECTORY_BYTES}", hint="use longer segments"
+        )
     return data
 
 
@@ -85,7 +87,9 @@ def parse_trailer(trailer: bytes, payload_length: int, name: str) -> tuple[int, 
     if offset + length != payload_length - TRAILER_BYTES:
         raise _damaged(name, "it is not where the payload says")
     if length > MAX_DIRECTORY_BYTES:
-        raise LimitError(f"the directory of {name} has {length} bytes, above the limit of {MAX_DIRECTORY_BYTES}")
+        raise LimitError(
+            f"the directory of {name} has {length} bytes, above the limit of {MAX_DIRECTORY_BYTES}", hint=COPY_HINT
+        )
     return offset, length
 
 
@@ -110,7 +114,7 @@ def parse_directory(data: bytes, offset: int, name: str) -> tuple[dict[str, Any]
     if type(metadata) is not dict or type(entries) is not list:
         raise _damaged(name, "a field has the wrong type")
     if len(entries) > MAX_SECTIONS:
-        raise LimitError(f"{name} has {len(entries)} sections, above the limit of {MAX_SECTIONS}")
+        raise LimitError(f"{name} has {len(entries)} sections, above the limit of {MAX_SECTIONS}", hint=COPY_HINT)
     sections = tuple(_section(entry, name) for entry in entries)
     end = 0
     for section in sections:
@@ -132,7 +136,9 @@ def _section(entry: Any, name: str) -> Section:
     if not 0 < len(kind.encode("utf-8")) <= MAX_KIND_BYTES or min(segment, offset, length) < 0:
         raise _damaged(name, "a section has a field out of its range")
     if length > MAX_SECTION_BYTES:
-        raise LimitError(f"section {kind!r} of {name} has {length} bytes, above the limit of {MAX_SECTION_BYTES}")
+        raise LimitError(
+            f"section {kind!r} of {name} has {length} bytes, above the limit of {MAX_SECTION_BYTES}", hint=COPY_HINT
+        )
     return Section(kind, segment, offset, length, MappingProxyType(entry))
 
 

@@ -136,11 +136,13 @@ def check_slot_count(slots: tuple[Slot, ...], name: str) -> None:
     if not slots:
         raise HeaderDamagedError(f"the header of {name} is damaged: it has no key slot", hint=COPY_HINT)
     if len(slots) > MAX_SLOTS:
-        raise LimitError(f"{name} has {len(slots)} key slots, above the limit of {MAX_SLOTS}")
+        raise LimitError(f"{name} has {len(slots)} key slots, above the limit of {MAX_SLOTS}", hint="remove one first")
     passphrases = sum(isinstance(slot, PassphraseSlot) for slot in slots)
     if passphrases > MAX_PASSPHRASE_SLOTS:
         limit = MAX_PASSPHRASE_SLOTS
-        raise LimitError(f"{name} has {passphrases} passphrase slots, above the limit of {limit}")
+        raise LimitError(
+            f"{name} has {passphrases} passphrase slots, above the limit of {limit}", hint="remove one first"
+        )
 
 
 def serialise(header: Header, bundle_key: BundleKey | None = None) -> bytes:
@@ -269,7 +271,7 @@ def _sealed(fields: Any, name: str) -> SealedHeader:
             hint="install a newer neuralcipher",
         )
     if len(fields["slots"]) > MAX_SLOTS:  # before any of them is looked at
-        raise LimitError(f"{name} has {len(fields['slots'])} key slots, above the limit of {MAX_SLOTS}")
+        raise LimitError(f"{name} has {len(fields['slots'])} key slots, above the limit of {MAX_SLOTS}", hint=COPY_HINT)
     slots = tuple(_slot(slot, name) for slot in fields["slots"])
     check_slot_count(slots, name)
     salt, payload_salt = (_sized(fields, field, SALT_BYTES, name) for field in ("salt", "payload_salt"))

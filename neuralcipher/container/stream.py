@@ -75,7 +75,7 @@ class StreamWriter:
 
     def _seal(self, chunk: bytearray | memoryview, *, final: bool) -> None:
         if self._index >= MAX_CHUNKS:
-            raise LimitError(f"the payload is above the limit of {MAX_CHUNKS} chunks")
+            raise LimitError(f"the payload is above the limit of {MAX_CHUNKS} chunks", hint="seal the video in parts")
         self._file.write(self._aead.encrypt(chunk_nonce(self._index, final), chunk, None))
         self._index += 1
 

@@ -112,7 +112,9 @@ def check_shape(shape: Shape, *, smallest: int) -> Shape:
     if channels * height * width < smallest:
         raise ShapeError(f"a latent of shape {tuple(shape)} is below the {smallest} bytes that this generator needs")
     if channels * height * width > MAX_STATE_BYTES:
-        raise LimitError(f"a latent of shape {tuple(shape)} is above the limit of {MAX_STATE_BYTES} bytes")
+        raise LimitError(
+            f"a latent of shape {tuple(shape)} is above the limit of {MAX_STATE_BYTES} bytes", hint="pass smaller sizes"
+        )
     return channels, height, width
 
 

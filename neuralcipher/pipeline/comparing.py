@@ -24,7 +24,8 @@ from neuralcipher.keys import Key
 from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.pipeline.options import Progress, ProgressCallback, SealOptions, silent
 from neuralcipher.pipeline.sealing import seal
-from neuralcipher.pipeline.segments import StoredSegment, render_segment, stored_segments, stored_video
+from neuralcipher.pipeline.segments import render_segment
+from neuralcipher.pipeline.stored import StoredSegment, stored_segments, stored_video
 from neuralcipher.video import classical, quality
 from neuralcipher.video.reading import probe, read_frames
 

@@ -21,7 +21,8 @@ from neuralcipher.pipeline.kinds import SECTION_AUDIO
 from neuralcipher.pipeline.options import Progress, ProgressCallback, silent
 from neuralcipher.pipeline.originals import Original, matching_original, original_frames
 from neuralcipher.pipeline.parts import pieces_of
-from neuralcipher.pipeline.segments import StoredSegment, render_segment, stored_audio, stored_segments, stored_video
+from neuralcipher.pipeline.segments import render_segment
+from neuralcipher.pipeline.stored import StoredSegment, stored_audio, stored_segments, stored_video
 from neuralcipher.pipeline.upkeep import problems_in
 from neuralcipher.video.metadata import VideoInfo
 from neuralcipher.video.quality import Quality, QualityMeter

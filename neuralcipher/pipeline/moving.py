@@ -7,7 +7,8 @@ import torch
 from neuralcipher.container import BundleReader, BundleWriter
 from neuralcipher.errors import UsageError
 from neuralcipher.generators.base import Keystream
-from neuralcipher.pipeline.segments import StoredSegment, load_segment, start
+from neuralcipher.pipeline.segments import load_segment, start
+from neuralcipher.pipeline.stored import StoredSegment
 
 
 def moved_flow(reader: BundleReader, segment: StoredSegment, writer: BundleWriter, number: int) -> bytes:

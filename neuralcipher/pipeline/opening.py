@@ -17,13 +17,8 @@ from neuralcipher.flows.device import resolve_device
 from neuralcipher.keys import Credential
 from neuralcipher.pipeline.options import OpenReport, Progress, ProgressCallback, silent
 from neuralcipher.pipeline.parts import Part, Piece, part_of, pieces_of, sound_of, whole
-from neuralcipher.pipeline.segments import (
-    Picture,
-    render_segment,
-    stored_audio,
-    stored_segments,
-    stored_video,
-)
+from neuralcipher.pipeline.segments import Picture, render_segment
+from neuralcipher.pipeline.stored import stored_audio, stored_segments, stored_video
 from neuralcipher.video.metadata import AudioTrack, VideoInfo
 from neuralcipher.video.tracks import check_fits, container_for
 from neuralcipher.video.writing import format_for, write_video, write_y4m

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from neuralcipher.errors import UsageError
-from neuralcipher.pipeline.segments import StoredSegment
+from neuralcipher.pipeline.stored import StoredSegment
 from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Part = Callable[[VideoInfo, list[StoredSegment]], range]

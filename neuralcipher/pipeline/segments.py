@@ -1,11 +1,9 @@
-"""Segments: the unit that is sealed and opened alone, with its own start latent, generator and flow section."""
+"""Segments, the unit that is sealed and opened alone: how long they are, what they start from, and their frames."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
@@ -14,15 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuralcipher.container import BundleReader, Section
-from neuralcipher.errors import COPY_HINT, BundleError, PayloadDamagedError, UnsupportedError, UsageError
+from neuralcipher.container import BundleReader
+from neuralcipher.errors import PayloadDamagedError, UnsupportedError, UsageError
 from neuralcipher.flows import base as flows
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import SegmentSeed, start_latent
-from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
+from neuralcipher.pipeline.stored import StoredSegment, named
 from neuralcipher.process import give_back_memory
-from neuralcipher.video.metadata import AudioTrack, VideoInfo
 
 Picture = NDArray[np.uint8]
 
@@ -62,47 +59,6 @@ def start(seed: SegmentSeed, shape: generators.Shape, device: torch.device) -> T
     return torch.from_numpy(start_latent(seed, shape)).to(device)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSegment:
-    """One segment as it lies in an unlocked bundle. height, width: of the pictures it must show."""
-
-    number: int
-    frames: int
-    generator_name: str
-    generator: Section
-    flow_name: str
-    flow: Section
-    height: int
-    width: int
-
-
-def stored_video(reader: BundleReader) -> VideoInfo:
-    """The description of the video. Raises PayloadDamagedError or LimitError."""
-    fields = reader.metadata.get("video")
-    if not isinstance(fields, dict):
-        raise PayloadDamagedError(f"{reader.name} does not describe its video", hint="it was not made by ncipher seal")
-    with _named(reader):
-        return VideoInfo.from_dict(fields)
-
-
-def stored_audio(reader: BundleReader) -> AudioTrack | None:
-    """The sound, or None."""
-    section = reader.section(SECTION_AUDIO)
-    with _named(reader):
-        return None if section is None else AudioTrack.from_bytes(reader.read_section(section))
-
-
-@contextmanager
-def _named(reader: BundleReader) -> Iterator[None]:
-    """Parsers know no file: say which one it is."""
-    try:
-        yield
-    except BundleError as error:
-        if reader.name in error.message:
-            raise
-        raise type(error)(f"{reader.name}: {error.message}", hint=error.hint or COPY_HINT) from error
-
-
 def _found(find: Callable[[str], T], name: str, noun: str, reader: BundleReader) -> T:
     """The variant that a bundle names. Raises UnsupportedError: it is the bundle that asks for it, not the user."""
     try:
@@ -110,28 +66,6 @@ def _found(find: Callable[[str], T], name: str, noun: str, reader: BundleReader)
     except UsageError as error:
         sentence = f"{reader.name} was sealed with the {noun} {name[:64]!r}, which this installation lacks"
         raise UnsupportedError(sentence, hint="install the package that brings it, or a newer neuralcipher") from error
-
-
-def stored_segments(reader: BundleReader, info: VideoInfo) -> list[StoredSegment]:
-    """All segments in order, checked against the video's description. Raises PayloadDamagedError."""
-    segments: list[StoredSegment] = []
-    for section in reader.sections:
-        if section.kind != SECTION_FLOW:
-            continue
-        generator = reader.section(SECTION_GENERATOR, section.segment)
-        names = section.attributes.get("name"), generator.attributes.get("name") if generator else None
-        frames = section.attributes.get("frames")
-        in_order = section.segment == len(segments)
-        if generator is None or not in_order or not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
-            raise PayloadDamagedError(f"{reader.name} lists its segments wrongly", hint="restore it from a copy")
-        if not isinstance(names[0], str) or not isinstance(names[1], str):
-            raise PayloadDamagedError(f"{reader.name} does not name its flow and generator", hint=COPY_HINT)
-        segments.append(
-            StoredSegment(len(segments), frames, names[1], generator, names[0], section, info.height, info.width)
-        )
-    if sum(segment.frames for segment in segments) != info.frames:
-        raise PayloadDamagedError(f"{reader.name} has segments that do not add up to its frames", hint=COPY_HINT)
-    return segments
 
 
 def load_segment(
@@ -144,7 +78,7 @@ def load_segment(
     """
     flow = _found(flows.find, segment.flow_name, "flow", reader)
     kind = _found(generators.find, segment.generator_name, "generator", reader)
-    with _named(reader):
+    with named(reader):
         return _load(reader, segment, seed, device, flow, kind)
 
 
@@ -178,7 +112,7 @@ def render_segment(
     """Yield frames start..stop-1 of one segment, each (H, W, 3) uint8 RGB."""
     flow, section, keystream = load_segment(reader, segment, reader.segment_seed(segment.number), device)
     count = 0
-    with _named(reader):
+    with named(reader):
         for frame in flow.render(section, keystream, device, start, stop):
             if tuple(frame.shape) != (3, segment.height, segment.width):
                 raise PayloadDamagedError(f"{reader.name} has a segment of another picture size")

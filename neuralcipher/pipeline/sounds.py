@@ -36,14 +36,18 @@ def common_unit(units: Sequence[tuple[int, int]], what: str) -> Fraction:
         lower = unit.denominator * other.denominator
         unit = Fraction(math.gcd(unit.numerator * other.denominator, other.numerator * unit.denominator), lower)
     if max(unit.numerator, unit.denominator) > _MAX_TERM:
-        raise LimitError(f"the clocks of the {what} have no common unit that a bundle can hold")
+        raise LimitError(
+            f"the clocks of the {what} have no common unit that a bundle can hold", hint="open them and seal the result"
+        )
     return unit
 
 
 def checked_time(time: int) -> int:
     """The time, if it fits a bundle. Raises LimitError."""
     if not INT64_MIN <= time <= INT64_MAX:
-        raise LimitError("a time would leave the 64 bits that a bundle has for it")
+        raise LimitError(
+            "a time would leave the 64 bits that a bundle has for it", hint="open the bundle and seal the result"
+        )
     return time
 
 

@@ -20,8 +20,8 @@ from neuralcipher.pipeline import origins as origin
 from neuralcipher.pipeline.kinds import SECTION_AUDIO, SECTION_FLOW, SECTION_GENERATOR
 from neuralcipher.pipeline.moving import moved_flow
 from neuralcipher.pipeline.options import Progress, ProgressCallback, silent
-from neuralcipher.pipeline.segments import StoredSegment, stored_audio, stored_segments, stored_video
 from neuralcipher.pipeline.sounds import SoundPart, cut_sound, joined_sound
+from neuralcipher.pipeline.stored import StoredSegment, stored_audio, stored_segments, stored_video
 from neuralcipher.pipeline.timelines import Timeline, cut_timeline, joined_timeline, timeline_of
 from neuralcipher.video.metadata import AudioTrack
 

@@ -71,7 +71,9 @@ def joined_timeline(names: Sequence[str], parts: Sequence[Timeline]) -> tuple[Ti
     for name, part in zip(names[1:], parts[1:], strict=True):
         _check_same(names[0], first, name, part.info)
     if sum(part.info.frames for part in parts) > MAX_FRAMES:
-        raise LimitError(f"together they have more than the {MAX_FRAMES} frames that a bundle can hold")
+        raise LimitError(
+            f"together they have more than the {MAX_FRAMES} frames that a bundle can hold", hint="join fewer of them"
+        )
     unit = common_unit([part.info.time_base for part in parts], "videos")
     pts: list[int] = []
     offsets: list[Fraction] = []

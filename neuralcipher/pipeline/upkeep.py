@@ -15,7 +15,8 @@ from neuralcipher.keys import Argon2Parameters, Credential
 from neuralcipher.pipeline.kinds import SECTION_FLOW
 from neuralcipher.pipeline.moving import moved_flow
 from neuralcipher.pipeline.options import Progress, ProgressCallback, silent
-from neuralcipher.pipeline.segments import load_segment, stored_audio, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment
+from neuralcipher.pipeline.stored import stored_audio, stored_segments, stored_video
 
 
 def verify(path: str | os.PathLike[str], *, keys: Sequence[Credential]) -> list[Problem]:

@@ -210,7 +210,10 @@ class AudioTrack:
     def to_bytes(self) -> bytes:
         """Pack the track into one section. Raises LimitError if it holds 4 GiB or more."""
         if self.size_bytes > MAX_AUDIO_BYTES:
-            raise LimitError(f"the sound has {self.size_bytes} bytes, above the limit of {MAX_AUDIO_BYTES}")
+            raise LimitError(
+                f"the sound has {self.size_bytes} bytes, above the limit of {MAX_AUDIO_BYTES}",
+                hint="seal the video in parts",
+            )
         fields = {
             "codec": self.codec,
             "data": b"".join(packet.data for packet in self.packets),

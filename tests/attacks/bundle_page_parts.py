@@ -8,7 +8,7 @@ from report_parts import Finished
 from neuralcipher.attacks.report.summary import Summary, summarised
 from neuralcipher.container import Problem, Section
 from neuralcipher.pipeline.examining import Examination, Fit, FrameQuality, Share, ShownPicture, Sound
-from neuralcipher.pipeline.segments import StoredSegment
+from neuralcipher.pipeline.stored import StoredSegment
 from neuralcipher.video.metadata import VideoInfo
 from neuralcipher.video.quality import Quality
 

@@ -14,7 +14,8 @@ from neuralcipher.container import BundleWriter
 from neuralcipher.flows.base import FitContext, find
 from neuralcipher.generators.base import Keystream, Shape
 from neuralcipher.generators.chacha20 import ChaCha20Generator
-from neuralcipher.pipeline.segments import load_segment, stored_audio, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment
+from neuralcipher.pipeline.stored import stored_audio, stored_segments, stored_video
 from neuralcipher.video.metadata import AudioPacket, AudioTrack, VideoInfo
 
 CPU = torch.device("cpu")

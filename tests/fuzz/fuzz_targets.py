@@ -44,7 +44,8 @@ from neuralcipher.flows.latent.section import parse as parse_latent
 from neuralcipher.flows.notes import Notes
 from neuralcipher.flows.pictures import StoredPicture, picture_to_bytes
 from neuralcipher.generators.base import find as find_generator
-from neuralcipher.pipeline.segments import load_segment, render_segment, stored_audio, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment, render_segment
+from neuralcipher.pipeline.stored import stored_audio, stored_segments, stored_video
 from neuralcipher.video.metadata import AudioPacket, AudioTrack, VideoInfo
 from neuralcipher.video.tracks import check_fits, container_for
 

@@ -20,7 +20,7 @@ from neuralcipher.pipeline import sealing
 from neuralcipher.pipeline.opening import open_bundle
 from neuralcipher.pipeline.options import SealReport
 from neuralcipher.pipeline.parts import frames_part
-from neuralcipher.pipeline.segments import stored_audio, stored_video
+from neuralcipher.pipeline.stored import stored_audio, stored_video
 from neuralcipher.video.reading import Probe
 
 KEY = Key(bytes(range(32)))

@@ -18,7 +18,7 @@ from neuralcipher.errors import UsageError
 from neuralcipher.pipeline import segments
 from neuralcipher.pipeline.opening import open_bundle, open_stream
 from neuralcipher.pipeline.parts import Part, frames_part, part_of, segment_part, sound_of, time_part, whole
-from neuralcipher.pipeline.segments import stored_audio, stored_video
+from neuralcipher.pipeline.stored import stored_audio, stored_video
 from neuralcipher.video.metadata import VideoInfo
 from neuralcipher.video.reading import probe, read_audio
 

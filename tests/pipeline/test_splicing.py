@@ -25,8 +25,8 @@ from neuralcipher.errors import (
 )
 from neuralcipher.keys import Argon2Parameters
 from neuralcipher.pipeline.opening import open_stream
-from neuralcipher.pipeline.segments import stored_audio, stored_video
 from neuralcipher.pipeline.splicing import cut, join
+from neuralcipher.pipeline.stored import stored_audio, stored_video
 from neuralcipher.pipeline.upkeep import verify
 from neuralcipher.video.metadata import AudioTrack, VideoInfo
 

@@ -24,7 +24,8 @@ from neuralcipher.flows.latent.structure import groups
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream
 from neuralcipher.keys import Argon2Parameters, Credential
-from neuralcipher.pipeline.segments import load_segment, start, stored_segments, stored_video
+from neuralcipher.pipeline.segments import load_segment, start
+from neuralcipher.pipeline.stored import stored_segments, stored_video
 from neuralcipher.video.metadata import AudioPacket, AudioTrack
 from neuralcipher.video.reading import probe, read_frames
 

@@ -1,4 +1,4 @@
-// What a bundle says about its video and its sound: neuralcipher/video/metadata.py, packing.py; pipeline/segments.py.
+// What a bundle says about its video and its sound: neuralcipher/video/metadata.py, packing.py; pipeline/stored.py.
 import { join } from "./bytes.mjs";
 import { isInteger, NotCanonical, unpack } from "./msgpack.mjs";
 import { overLimit, payloadDamaged } from "./problem.mjs";
