@@ -9,9 +9,10 @@ Prints every row that was BROKEN or INVALID, and the exact interval of the rate 
 from __future__ import annotations
 
 import argparse
-import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+from neuralcipher.process import prepare
+
+prepare()  # before torch is loaded
 
 from neuralcipher.attacks.base import Verdict
 from neuralcipher.attacks.engine import run_suite

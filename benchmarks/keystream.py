@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from neuralcipher.process import prepare
+
+prepare()  # before torch is loaded
 
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms

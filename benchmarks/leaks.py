@@ -16,14 +16,15 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+from neuralcipher.process import prepare
+
+prepare()  # before torch is loaded
 
 import numpy as np
 import torch
@@ -36,7 +37,6 @@ from neuralcipher.flows.device import resolve_device
 from neuralcipher.generators import base as generators
 from neuralcipher.generators.base import Keystream, Shape
 from neuralcipher.keys import Key, segment_seed, start_latent
-from neuralcipher.process import prepare
 from neuralcipher.video.quality import psnr_db
 from neuralcipher.video.reading import parse_size, probe, read_frames
 
@@ -239,7 +239,6 @@ def main() -> None:
     parser.add_argument("-O", dest="options", action="append", type=parse_option, default=[])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    prepare()
     device = resolve_device(arguments.device)
     videos = dict(
         cut for item in arguments.videos for cut in load(item, arguments.size, arguments.frames, arguments.cuts)

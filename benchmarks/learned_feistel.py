@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from neuralcipher.process import prepare
+
+prepare()  # before torch is loaded
 
 import torch
 import torch.nn.functional as F

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+from neuralcipher.process import prepare
+
+prepare()  # before torch is loaded
 
 import neuralcipher
 from neuralcipher.attacks.base import Verdict

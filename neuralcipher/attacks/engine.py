@@ -6,15 +6,12 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from neuralcipher.attacks import workers
 from neuralcipher.attacks.base import Attack, Info, NotApplicable, Verdict, find, registry
@@ -23,6 +20,7 @@ from neuralcipher.attacks.resume import Journal
 from neuralcipher.attacks.session import Settings
 from neuralcipher.attacks.targets import Target
 from neuralcipher.errors import NeuralCipherError
+from neuralcipher.flows.device import one_thread
 
 ProgressCallback = Callable[[str, float], None]
 """Called with the attack that moved on and the fraction of the whole run, 0..1; may raise to stop."""
@@ -160,7 +158,7 @@ def _in_turn(
     progress: ProgressCallback,
 ) -> Iterator[Row]:
     """One attack after another, in this process, on one thread as everywhere."""
-    with _one_thread():
+    with one_thread():
         for kind in kinds:
             name = kind.info.name
             yield attack_target(kind, target, settings, shares[name], scratch, partial(progress, name))
@@ -190,16 +188,6 @@ def _shares(infos: Sequence[Info], settings: Settings, jobs: int) -> dict[str, f
         return {info.name: None for info in infos}
     total = sum(info.weight for info in infos) or 1.0
     return {info.name: settings.budget_s * min(jobs, len(infos)) * info.weight / total for info in infos}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _versions() -> dict[str, str]:

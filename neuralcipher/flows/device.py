@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -26,6 +27,17 @@ def place(network: nn.Module, device: torch.device) -> None:
     for parameter in network.parameters():
         layout = torch.channels_last if parameter.dim() == 4 else torch.contiguous_format
         parameter.data = parameter.data.to(device=device, memory_format=layout)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on the calling thread alone: small operations cost more to hand out than to do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _bfloat16_pays(device_type: str) -> bool:

@@ -12,6 +12,7 @@ from neuralcipher.coding.bits import BitReader
 from neuralcipher.coding.entropy import MessageDecoder
 from neuralcipher.flows.ahead import ahead
 from neuralcipher.flows.base import FitContext, KeystreamFactory, check_frames
+from neuralcipher.flows.device import one_thread
 from neuralcipher.flows.latent import section as stored
 from neuralcipher.flows.latent.config import LatentConfig
 from neuralcipher.flows.latent.head import Head
@@ -44,7 +45,8 @@ class LatentFlow:
         # here, since only sealing needs OpenCV
         from neuralcipher.flows.latent.fitting import fit
 
-        plain = fit(frames, self._config, context)
+        with one_thread():
+            plain = fit(frames, self._config, context)
         return plain.masked(make_keystream(plain.latent_shape)).to_bytes()
 
     @classmethod
