@@ -3,8 +3,9 @@
     python benchmarks/threads.py [--clip bunny] [--runs 3] [--busy 2]
 
 Fits and generators that take torch's threads, each in a process of its own: on one thread, and on all cores with
-threads that sleep at once, or spin before for some 10 us (what the command sets) or 1 ms (GNU's own, unless told). Seconds by the clock, imports left out, and processor seconds in brackets; the median of the runs.
-`--busy` times everything again beside so many processes that never wait.
+threads that sleep at once, or spin before for some 10 us (what the command sets) or 1 ms (GNU's own, unless told).
+Seconds by the clock, imports left out, and processor seconds in brackets; the median of the runs. `--busy` times
+everything again beside so many processes that never wait.
 """
 
 from __future__ import annotations
