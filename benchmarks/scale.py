@@ -29,7 +29,7 @@ import av
 from clips import Picture, load_frames, parse_clip
 
 SEGMENTS = "1,2,4,8,16"
-LENGTHS = (16, 32, 64, 128, 256)
+LENGTHS = (16, 32, 64, 128, 256, 512)
 SHORT = 250  # frames: ten seconds
 SHOWN = 10
 CLIPS = ("bunny", "bikes", "carphone")
