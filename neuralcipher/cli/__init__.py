@@ -156,7 +156,15 @@ def main() -> None:
     take_passphrase()
     code = _run()
     # The exception, and with it every frame that holds an open output, is gone by now: what was half done is removed.
+    try:
+        sys.stdout.flush()
+    except OSError:  # it has been said; what is left in the buffer must not give the interpreter a code of its own
+        _discard_stdout()
     sys.exit(code)
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _DISK_HINT = "check the disk, the path and its permissions"
@@ -166,6 +174,7 @@ def _run() -> int:
     as_json = _wants_json(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except NeuralCipherError as error:
         if isinstance(error, CancelledError) and not as_json:
             tell(error.message)  # what was asked for is no error
@@ -182,7 +191,7 @@ def _run() -> int:
             where = f" at {error.filename}" if error.filename else ""
             reason = (error.strerror or type(error).__name__).lower()
             print_error(NeuralCipherError(f"the system reports{where}: {reason}", hint=_DISK_HINT), as_json=False)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return EXIT_FAILED
     except MemoryError:
         print_error(OutOfMemoryError(), as_json=as_json)

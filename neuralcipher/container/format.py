@@ -131,18 +131,19 @@ def header_mac(covered: bytes, header: Header, bundle_key: BundleKey) -> bytes:
     return hmac.digest(derive(bundle_key, header.salt, LABEL_HEADER), covered, "sha256")
 
 
+_SLOTS_HINT = f"a bundle has at most {MAX_SLOTS} slots, {MAX_PASSPHRASE_SLOTS} of them for passphrases"
+
+
 def check_slot_count(slots: tuple[Slot, ...], name: str) -> None:
     """Raises HeaderDamagedError if there is no slot, LimitError if there are too many of either kind."""
     if not slots:
         raise HeaderDamagedError(f"the header of {name} is damaged: it has no key slot", hint=COPY_HINT)
     if len(slots) > MAX_SLOTS:
-        raise LimitError(f"{name} has {len(slots)} key slots, above the limit of {MAX_SLOTS}", hint="remove one first")
+        raise LimitError(f"{name} has {len(slots)} key slots, above the limit of {MAX_SLOTS}", hint=_SLOTS_HINT)
     passphrases = sum(isinstance(slot, PassphraseSlot) for slot in slots)
     if passphrases > MAX_PASSPHRASE_SLOTS:
         limit = MAX_PASSPHRASE_SLOTS
-        raise LimitError(
-            f"{name} has {passphrases} passphrase slots, above the limit of {limit}", hint="remove one first"
-        )
+        raise LimitError(f"{name} has {passphrases} passphrase slots, above the limit of {limit}", hint=_SLOTS_HINT)
 
 
 def serialise(header: Header, bundle_key: BundleKey | None = None) -> bytes:

@@ -12,6 +12,7 @@ from neuralcipher.keys import Credential
 
 COPY = "fetch the file again from where it came from"
 NEWER = "install a newer neuralcipher"
+SLOTS = "a bundle has at most 32 slots, 8 of them for passphrases"
 LOCKED = ("x.ncv is locked", "pass --key or --passphrase")
 GOOD = sealed(b"abc")
 PLAIN = bare(b"abc")

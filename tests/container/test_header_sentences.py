@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import pytest
 from bundle_parts import CHEAP, KEY, OTHER, header_length, opened, sealed, sealed_fields, with_header
-from sentences import COPY, GOOD, LOCKED, NEWER, PLAIN, on_reading, said
+from sentences import COPY, GOOD, LOCKED, NEWER, PLAIN, SLOTS, on_reading, said
 
 from neuralcipher.container import BundleWriter
 from neuralcipher.container.format import serialise
@@ -105,7 +105,7 @@ LONG = "q" * 40
         ({"commit": bytes(32)}, "the header of x.ncv is damaged or forged", COPY),
         ({"aead": LONG}, f"x.ncv is encrypted with '{'q' * 32}', which this installation lacks", NEWER),
         ({"slots": []}, "the header of x.ncv is damaged: it has no key slot", COPY),
-        ({"slots": [0] * 33}, "x.ncv has 33 key slots, above the limit of 32", ""),
+        ({"slots": [0] * 33}, "x.ncv has 33 key slots, above the limit of 32", COPY),
         ({"slots": [0]}, "the header of x.ncv is damaged: a key slot has no kind", COPY),
         (
             {"slots": [{"kind": LONG}]},
@@ -152,7 +152,7 @@ def test_a_passphrase_slot(changes: dict[str, Any], message: str, hint: str) -> 
 def test_nine_passphrase_slots() -> None:
     slot = {"kind": "passphrase", "m_kib": 8, "p": 1, "salt": bytes(16), "t": 1, "wrapped": bytes(48)}
     data = with_header(msgpack.packb(sealed_fields() | {"slots": [slot] * 9}))
-    assert on_reading(data) == ("x.ncv has 9 passphrase slots, above the limit of 8", "")
+    assert on_reading(data) == ("x.ncv has 9 passphrase slots, above the limit of 8", SLOTS)
 
 
 def test_a_forged_mac() -> None:
@@ -237,11 +237,11 @@ def test_slots_that_cannot_be_removed_or_written() -> None:
         assert said(lambda m=many: serialise(replace(header, slots=m))) == (message, COPY)
     assert said(lambda: serialise(replace(header, slots=slots * 17))) == (
         "the bundle has 34 key slots, above the limit of 32",
-        "",
+        SLOTS,
     )
     assert said(lambda: add_slot(slots * 16, opened_key(), KEY)) == (
         "the bundle has 33 key slots, above the limit of 32",
-        "",
+        SLOTS,
     )
     with pytest.raises(TypeError, match=r"^a sealed header needs the bundle key$"):
         serialise(header)

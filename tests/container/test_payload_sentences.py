@@ -110,20 +110,20 @@ def test_the_directory_when_it_is_newer_or_larger() -> None:
     huge = {"metadata": {}, "sections": [entry(length=2**30 + 1)], "version": 1}
     assert on_reading(with_directory(huge)) == (
         "section 'flow' of x.ncv has 1073741825 bytes, above the limit of 1073741824",
-        "",
+        COPY,
     )
 
 
 def test_limits_of_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     two = {"metadata": {}, "sections": [entry(length=0), entry(length=0, segment=1)], "version": 1}
     monkeypatch.setattr(directory, "MAX_SECTIONS", 1)
-    assert on_reading(with_directory(two)) == ("x.ncv has 2 sections, above the limit of 1", "")
+    assert on_reading(with_directory(two)) == ("x.ncv has 2 sections, above the limit of 1", COPY)
     monkeypatch.setattr(directory, "MAX_DIRECTORY_BYTES", 30)
     size = len(msgpack.packb(two))
-    assert on_reading(with_directory(two)) == (f"the directory of x.ncv has {size} bytes, above the limit of 30", "")
+    assert on_reading(with_directory(two)) == (f"the directory of x.ncv has {size} bytes, above the limit of 30", COPY)
     assert said(lambda: pack_directory({"a": "b" * 30}, ())) == (
         "a directory of 63 bytes is above the limit of 30",
-        "",
+        "use longer segments",
     )
 
 
@@ -161,7 +161,10 @@ def test_what_a_writer_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_CHUNKS", 1)
     writer = BundleWriter.create_sealed(io.BytesIO(), [KEY])
     writer.add_section("flow", 0, bytes(65_536))
-    assert said(lambda: writer.finish(METADATA)) == ("the payload is above the limit of 1 chunks", "")
+    assert said(lambda: writer.finish(METADATA)) == (
+        "the payload is above the limit of 1 chunks",
+        "seal the video in parts",
+    )
 
 
 def test_ranges_outside_a_section() -> None:

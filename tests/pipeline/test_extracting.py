@@ -15,8 +15,7 @@ from neuralcipher import Key
 from neuralcipher.container import BundleWriter
 from neuralcipher.container.format import Source
 from neuralcipher.errors import NeuralCipherError, OutputExistsError, UsageError, WrongKeyError
-from neuralcipher.pipeline import segments
-from neuralcipher.pipeline.extracting import SECTION_AUDIO, extract_audio
+from neuralcipher.pipeline.extracting import extract_audio
 from neuralcipher.video.metadata import AudioTrack
 from neuralcipher.video.reading import read_audio
 from neuralcipher.video.soundfile import usual_suffix
@@ -183,6 +182,5 @@ def test_nothing_but_the_sound_is_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_it_needs_no_torch() -> None:
-    assert SECTION_AUDIO == segments.SECTION_AUDIO
     code = "import sys, neuralcipher.pipeline.extracting; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
