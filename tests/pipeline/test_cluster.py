@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 seal = sealing(8, 40, ray="auto")
 
-LONG = 5000  # steps that take longer than a busy machine takes to bring the first report
+LONG = 3000  # steps that take longer than a busy machine takes to bring the first report
 
 
 @pytest.fixture(scope="module")
