@@ -31,7 +31,7 @@ def good_neighbour() -> None:
     """Before torch is loaded: share the cores well, and spare this process page faults.
 
     Waiting threads spin for some 10 us and then sleep. With torch's own 1 ms, the small convolutions of g run up to 30
-    times slower on busy cores; asleep at once, everything on two threads runs slower than on one.
+    times slower on busy cores; asleep at once, nearly everything on two threads runs slower than on one.
     Threads of Python hand over at once, not after 5 ms, which is a third of the time that a frame takes.
     glibc keeps freed tensors instead of giving them back to the kernel at every step (1.4 times faster training), in
     two heaps: with one for each thread that ever worked, a long video would take more memory than a short one.
