@@ -151,6 +151,7 @@ def _wants_json(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the command and turn every expected failure into one sentence and an exit code."""
+    _replace_closed_streams()
     _Interrupt().listen()
     no_core_dumps()
     take_passphrase()
@@ -159,12 +160,19 @@ def main() -> None:
     try:
         sys.stdout.flush()
     except OSError:  # it has been said; what is left in the buffer must not give the interpreter a code of its own
-        _discard_stdout()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
-def _discard_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _replace_closed_streams() -> None:
+    """Python has None for a stream that the caller closed: put one there, so that no file takes its number.
+
+    Writing to this stdout fails, so that no result is lost in silence; messages to this stderr are nobody's.
+    """
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 _DISK_HINT = "check the disk, the path and its permissions"
@@ -191,7 +199,6 @@ def _run() -> int:
             where = f" at {error.filename}" if error.filename else ""
             reason = (error.strerror or type(error).__name__).lower()
             print_error(NeuralCipherError(f"the system reports{where}: {reason}", hint=_DISK_HINT), as_json=False)
-        _discard_stdout()
         return EXIT_FAILED
     except MemoryError:
         print_error(OutOfMemoryError(), as_json=as_json)

@@ -153,6 +153,28 @@ def test_a_full_or_closed_stdout_is_one_sentence(work):
     assert process.returncode == 1
 
 
+def test_a_stdout_that_is_closed_matters_to_what_prints_alone(work):
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", NCIPHER]
+    done = subprocess.run([*closed, "keygen", "o.bin"], cwd=work, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == "ncipher: wrote o.bin: keep a copy, nothing opens a bundle without it\n"
+    done = subprocess.run(
+        [*closed, "info", "video.ncv", "--json"], cwd=work, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "ncipher: error: the system reports: bad file descriptor\n"
+        "  hint: check the disk, the path and its permissions\n"
+    )
+
+
+def test_without_a_stderr_a_command_does_its_work(work):
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", NCIPHER]
+    assert subprocess.run([*closed, "keygen", "o.bin"], cwd=work, check=False).returncode == 0
+    assert (work / "o.bin").stat().st_size == 32
+    assert subprocess.run([*closed, "keygen", "o.bin"], cwd=work, check=False).returncode == 6
+
+
 def test_verify_names_the_damage(work):
     data = bytearray((work / "video.ncv").read_bytes())
     data[-3000] ^= 1
