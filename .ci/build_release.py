@@ -39,7 +39,7 @@ def unpack(archive: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         if hasattr(tarfile, "data_filter"):  # Python 3.10.12, 3.11.4 and newer
             tar.extraction_filter = tarfile.data_filter
-        tar.extractall(folder)  # noqa: S202 - of our own making
+        tar.extractall(folder)  # noqa: S202  (of our own making)
 
 
 def normalised(path: Path, epoch: int) -> bytes:

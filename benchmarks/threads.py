@@ -100,15 +100,10 @@ def measure(what: str, clip: str) -> tuple[float, float]:
         return time.perf_counter() - clock, time.process_time() - processor
 
     from clips import load_frames, parse_clip
-    from papers_bench import CPU, KEY, to_tensor, z0_of
+    from papers_bench import CPU, plain_keystream, to_tensor
 
     from neuralcipher.flows import base as flows
     from neuralcipher.flows.base import FitContext
-    from neuralcipher.generators.base import Keystream, Shape
-    from neuralcipher.generators.chacha20 import ChaCha20Generator
-
-    def keystream(shape: Shape) -> Keystream:
-        return Keystream(ChaCha20Generator(shape, bytes(32)), z0_of(KEY, shape))
 
     name, size, count, options = FITS[what]
     video = to_tensor(load_frames(replace(parse_clip(clip), size=size, frames=count)))
@@ -116,7 +111,7 @@ def measure(what: str, clip: str) -> tuple[float, float]:
     with patch("neuralcipher.flows.latent.flow.one_thread", nullcontext):  # which it would be left to
         fit = kind(kind.config_type(**options)).fit
         clock, processor = time.perf_counter(), time.process_time()
-        fit(video, keystream, FitContext(0.0, 0, CPU, lambda report: None))
+        fit(video, plain_keystream, FitContext(0.0, 0, CPU, lambda report: None))
         return time.perf_counter() - clock, time.process_time() - processor
 
 

@@ -40,6 +40,7 @@ FIXED_BYTES = 16
 MAX_HEADER_BYTES = 65_536
 MAX_SLOTS = 32
 MAX_PASSPHRASE_SLOTS = 8
+_SLOTS_HINT = f"a bundle has at most {MAX_SLOTS} slots, {MAX_PASSPHRASE_SLOTS} of them for passphrases"
 _MAX_HEADER_ITEMS = 1_024
 
 # What text mode, 7-bit channels and a conversion to UTF-8 make of the magic bytes.
@@ -129,9 +130,6 @@ def suite_of(header: Header) -> str:
 def header_mac(covered: bytes, header: Header, bundle_key: BundleKey) -> bytes:
     """HMAC-SHA-256 of the bytes in front of it, under the header subkey."""
     return hmac.digest(derive(bundle_key, header.salt, LABEL_HEADER), covered, "sha256")
-
-
-_SLOTS_HINT = f"a bundle has at most {MAX_SLOTS} slots, {MAX_PASSPHRASE_SLOTS} of them for passphrases"
 
 
 def check_slot_count(slots: tuple[Slot, ...], name: str) -> None:

@@ -60,12 +60,11 @@ class PlainReader:
         if self._end_checked:
             return
         name, end = self._source.name, self._source.size - CHECKSUM_BYTES
-        hint = COPY_HINT
         if end < self._offset:
-            raise TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=hint)
+            raise TruncatedError(f"{name} is cut short after {self._source.size} bytes", hint=COPY_HINT)
         digest = sha256()
         for start in range(0, end, _PIECE_BYTES):
             digest.update(self._source.read(start, min(_PIECE_BYTES, end - start)))
         if not hmac.compare_digest(digest.digest(), self._source.read(end, CHECKSUM_BYTES)):
-            raise PayloadDamagedError(f"{name} is damaged or cut short: its checksum does not match", hint=hint)
+            raise PayloadDamagedError(f"{name} is damaged or cut short: its checksum does not match", hint=COPY_HINT)
         self._end_checked = True

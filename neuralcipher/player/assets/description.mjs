@@ -125,7 +125,7 @@ export function readSegments(bundle, video) {
     const generator = bundle.section("generator", flow.segment);
     const frames = flow.attributes.frames;
     if (!generator || flow.segment !== segments.length || !Number.isSafeInteger(frames) || frames < 1) {
-      throw payloadDamaged(`${bundle.name} lists its segments wrongly`, "restore it from a copy");
+      throw payloadDamaged(`${bundle.name} lists its segments wrongly`);
     }
     if (typeof flow.attributes.name !== "string" || typeof generator.attributes.name !== "string") {
       throw bad(`${bundle.name} does not name its flow and generator`);

@@ -14,7 +14,7 @@ export const COPY_HINT = "fetch the file again from where it came from";
 
 export const notABundle = (message, hint) => new Problem("NotABundleError", message, hint);
 export const unsupported = (message, hint) => new Problem("UnsupportedError", message, hint);
-export const overLimit = (message, hint) => new Problem("LimitError", message, hint);
+export const overLimit = (message, hint = COPY_HINT) => new Problem("LimitError", message, hint);
 export const truncated = (message, hint = COPY_HINT) => new Problem("TruncatedError", message, hint);
 export const headerDamaged = (message, hint = COPY_HINT) => new Problem("HeaderDamagedError", message, hint);
 export const payloadDamaged = (message, hint = COPY_HINT) => new Problem("PayloadDamagedError", message, hint);
