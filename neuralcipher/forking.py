@@ -67,6 +67,15 @@ def start_worker(serve: Callable[..., None], *arguments: object, threads: int) -
     return process, ours
 
 
+@contextmanager
+def listening() -> Iterator[None]:
+    """Raises EOFError if the other end of a pipe is gone, also where it went in the middle of a message."""
+    try:
+        yield
+    except OSError as error:  # a reset, or one without a number that says "got end of file during message"
+        raise EOFError(str(error)) from error
+
+
 def end_worker(process: BaseProcess, pipe: Connection, wait_s: float) -> None:
     """Close the pipe, and end the process unless it ends within so many seconds."""
     pipe.close()

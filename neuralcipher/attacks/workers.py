@@ -56,7 +56,8 @@ class _Worker:
 
     def hear(self, progress: Progress) -> Row | None:
         """One message: the row of its attack, or None for news of its progress. Raises EOFError if it is gone."""
-        message = self.pipe.recv()
+        with forking.listening():
+            message = self.pipe.recv()
         if isinstance(message, Row):
             self.kind = None
             return message
@@ -117,7 +118,7 @@ def _listen(worker: _Worker, progress: Progress) -> tuple[Row | None, bool]:
     """What a worker says, and whether it is gone."""
     try:
         return worker.hear(progress), False
-    except (EOFError, ConnectionResetError):
+    except EOFError:
         worker.close(1.0)
         return worker.failed(f"its process ended with exit code {worker.process.exitcode}"), True
 
@@ -145,5 +146,6 @@ def _serve(pipe: Connection, target: Target, settings: Settings, scratch: Path) 
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            kind, seconds = pipe.recv()
+            with forking.listening():
+                kind, seconds = pipe.recv()
             pipe.send(attack_target(kind, target, settings, seconds, scratch, progress))

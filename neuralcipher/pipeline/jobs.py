@@ -71,7 +71,7 @@ class Processes:
                     worker = busy[cast(Connection, pipe)]
                     try:
                         fitted = worker.hear(desk)
-                    except (EOFError, ConnectionResetError):
+                    except EOFError:
                         pool.remove(worker)
                         again.append(worker.lost(desk))
                         continue
@@ -119,7 +119,8 @@ class _Worker:
 
     def hear(self, desk: Desk) -> tuple[int, FittedSegment] | None:
         """One message; the segment if it is done. Raises EOFError if the process is gone, or what it failed with."""
-        kind, value = self.pipe.recv()
+        with forking.listening():
+            kind, value = self.pipe.recv()
         work = cast(Work, self.work)
         number = work.task.number
         if kind == "done":
@@ -180,7 +181,8 @@ def _serve(pipe: Connection, options: SealOptions, threads: int, keep_every_s: f
 
 
 def _receive(pipe: Connection) -> Work:
-    plain, shape, notes = pipe.recv()
-    frames = np.empty(shape, np.uint8)
-    pipe.recv_bytes_into(frames.data.cast("B"))
+    with forking.listening():
+        plain, shape, notes = pipe.recv()
+        frames = np.empty(shape, np.uint8)
+        pipe.recv_bytes_into(frames.data.cast("B"))
     return Work(SegmentTask.of(plain), torch.from_numpy(frames), notes)
